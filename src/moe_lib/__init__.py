@@ -1,0 +1,1 @@
+"""Scaling laws of sparse mixture-of-experts language models: count, train, fit, judge."""

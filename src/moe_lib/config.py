@@ -1,0 +1,192 @@
+"""What a run is: frozen values that refuse what makes no sense, in one sentence.
+
+Symbols follow Appendix A of Abnar et al. (2025): E experts a layer (`n_experts`), K of them for each token
+(`n_experts_active`), granularity G (a base MLP is G experts wide), sparsity S = (E - K) / E.
+
+A default never changes once rows stand in a ledger: a run's key is the hash of what differs from the defaults,
+so that a field added later leaves the older keys alone.
+"""
+
+import hashlib
+import json
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from moe_lib.errors import InputError
+
+Count = Annotated[int, Field(ge=1)]
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+MLP_RATIO = 4  # hidden width of a base GLU in units of d_model, Appendix C
+
+
+class Config(BaseModel):
+    """A frozen value; unknown or nonsensical fields raise `InputError` with one sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise InputError(_first_sentence(error)) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> Self:
+        """Read a configuration; a missing file, broken YAML or a wrong field raises `InputError`."""
+        return cls(**read_yaml(path))
+
+    def with_(self, **changes: Any) -> Self:
+        """The same value with some fields changed, validated again."""
+        return type(self)(**(self.model_dump() | changes))
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """A YAML file's mapping; raises `InputError` where there is none."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")
+    return content
+
+
+def _first_sentence(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"{field} is not a field here; check its spelling"
+    if problem["type"] == "missing":
+        return f"{field} is missing"
+    if problem["type"] == "value_error":
+        return f"{field}.{message}" if field else message
+    return f"{field} = {problem['input']!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+class ModelConfig(Config):
+    """A decoder-only mixture-of-experts Transformer (Appendices A to C).
+
+    Widths in units, counts a layer. Each expert is a GLU of hidden width 4 d_model / G. With one expert the
+    model is the dense one (S = 0).
+    """
+
+    d_model: Count
+    n_layers: Count
+    n_heads: Count
+    n_experts: Count = 1
+    n_experts_active: Count = 1
+    granularity: Count = 1
+    vocab_size: Annotated[int, Field(ge=2)] = 1024
+    context_length: Annotated[int, Field(ge=2)] = 256
+    tied_embeddings: bool = True
+    qk_norm: bool = True
+    rope_base: Positive = 10_000.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _experts_from_sparsity(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "sparsity" in fields:
+            fields = dict(fields)
+            experts = experts_for_sparsity(fields.pop("sparsity"))
+            clash = experts.keys() & fields.keys()
+            if clash:
+                raise ValueError(f"sparsity and {', '.join(sorted(clash))} cannot both be given; leave one out")
+            fields |= experts
+        return fields
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.n_experts_active > self.n_experts:
+            raise ValueError(
+                f"n_experts_active = {self.n_experts_active} has to be at most n_experts = {self.n_experts}"
+            )
+        if self.d_model % self.n_heads:
+            raise ValueError(f"n_heads = {self.n_heads} has to divide d_model = {self.d_model}")
+        if self.d_head % 2:
+            raise ValueError(f"d_model / n_heads = {self.d_head} has to be even for rotary positions")
+        if (MLP_RATIO * self.d_model) % self.granularity:
+            raise ValueError(f"granularity = {self.granularity} has to divide 4 d_model = {4 * self.d_model}")
+        return self
+
+    @property
+    def sparsity(self) -> float:
+        """S = (E - K) / E, the share of experts that a token does not use (Eq. 7)."""
+        return (self.n_experts - self.n_experts_active) / self.n_experts
+
+    @property
+    def d_head(self) -> int:
+        """Width of one attention head."""
+        return self.d_model // self.n_heads
+
+    @property
+    def d_expert(self) -> int:
+        """Hidden width of one expert's GLU, 4 d_model / G."""
+        return MLP_RATIO * self.d_model // self.granularity
+
+
+def experts_for_sparsity(sparsity: float) -> dict[str, int]:
+    """Experts that give sparsity S while a token still sees one base MLP (K = G, the fewest experts).
+
+    Raises `InputError` unless 0 <= S < 1 and S is a ratio of whole numbers up to 1,000 experts.
+    """
+    try:
+        value = float(sparsity)
+    except (TypeError, ValueError):
+        raise InputError(f"sparsity = {sparsity!r} has to be a number in [0, 1)") from None
+    if not 0 <= value < 1:
+        raise InputError(f"sparsity = {sparsity} has to lie in [0, 1)")
+    active = Fraction(1 - value).limit_denominator(1000)
+    if abs(float(active) - (1 - value)) > 1e-9:
+        raise InputError(f"sparsity = {sparsity} is no ratio (E - K) / E with at most 1,000 experts")
+    return {
+        "n_experts": active.denominator,
+        "n_experts_active": active.numerator,
+        "granularity": active.numerator,
+    }
+
+
+class TrainingConfig(Config):
+    """How a model is trained (Appendix B and Table 1).
+
+    The budget is `flops` (forward and backward, router included); the number of tokens follows from it.
+    `batch_size` counts sequences of the model's context length.
+    """
+
+    flops: Positive
+    batch_size: Count = 4
+    learning_rate: Positive = 2e-3
+    warmup_fraction: Fraction01 = 0.05
+    final_learning_rate_fraction: Fraction01 = 0.0
+    weight_decay: Weight = 1e-5
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    epsilon: Positive = 1e-8
+    gradient_clip: Positive = 1.0
+    load_balance_weight: Weight = 0.02
+    router_z_weight: Weight = 1e-3
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
+class RunConfig(Config):
+    """One run: what is trained, how, and on which corpus."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    corpus: str = "embedded"
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that stand for this run; equal runs have equal keys."""
+        text = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
