@@ -23,8 +23,10 @@ def main() -> None:
     """Run the command; a wrong input ends with one sentence on standard error and exit code 2."""
     try:
         sys.exit(app(prog_name="moe-lib", standalone_mode=False))
-    except (InputError, typer.TyperException) as error:
-        _stop(f"{error}", 2)
+    except InputError as error:
+        _stop(str(error), 2)
+    except typer.TyperException as error:
+        _stop(error.format_message() if hasattr(error, "format_message") else str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         _stop("interrupted; run the same command again to go on", 130)
     except OSError as error:
