@@ -1,0 +1,134 @@
+"""The shared look of all figures: sizes, type, and one colour for each sparsity wherever it appears.
+
+A chapter calls `use_style()` once. A figure function starts with `new_figure(...)`, which stays clear of
+pyplot's global list of figures, and returns what it drew.
+"""
+
+import math
+import sys
+from typing import Any, Literal
+
+import matplotlib.style
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator
+
+from moe_lib.errors import InputError
+
+SPARSITIES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)  # Appendix B, Table 1
+
+INK = "#1f2733"  # text and the one curve that matters
+MUTED = "#7a8594"  # reference lines, notes beside the data
+ACCENT = "#b8326a"  # the one point to look at
+
+LOSS_LABEL = "held-out loss L (nats a token)"
+
+# Inches. On the page a full figure is as wide as the text, and still legible when a phone halves it.
+WIDTHS = {"full": 6.6, "half": 3.9}
+HEIGHTS = {"full": 3.8, "half": 3.2}
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 10.5,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e9ee",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.9,
+    "lines.markersize": 5,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 9.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",  # the same letters on every machine
+    "svg.hashsalt": "moe-lib",  # the same file for the same figure
+}
+
+_COLOURS = colormaps["plasma"]
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults to the book's; in a notebook, figures are shown as SVG."""
+    matplotlib.style.use(STYLE)
+    if "ipykernel" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats(  # type: ignore[no-untyped-call]
+            "svg", bbox_inches=None, metadata={"Date": None}
+        )
+
+
+def new_figure(
+    width: Literal["full", "half"] = "full",
+    height: float | None = None,
+    rows: int = 1,
+    columns: int = 1,
+    **subplots: Any,
+) -> tuple[Figure, Any]:
+    """An empty figure of a standard width with its axes; `height` in inches, `subplots` as `Figure.subplots`."""
+    figure = Figure(figsize=(WIDTHS[width], height or HEIGHTS[width]), layout="constrained")
+    return figure, figure.subplots(rows, columns, **subplots)
+
+
+def sparsity_color(sparsity: float) -> str:
+    """The colour of a sparsity: dense is darkest, the sparsest brightest.
+
+    From a perceptually uniform map (order survives grey scale and colour blindness), spaced by the square root
+    of -log(1 - S) so that the paper's seven levels lie about evenly; S above .98 looks like .98.
+    """
+    if not 0 <= sparsity < 1:
+        raise InputError(f"sparsity = {sparsity} has to lie in [0, 1)")
+    position = math.sqrt(math.log(1 - sparsity) / math.log(1 - SPARSITIES[-1]))
+    return to_hex(_COLOURS(0.87 * min(1.0, position)))
+
+
+def sparsity_label(sparsity: float) -> str:
+    """What a legend says of a sparsity."""
+    return "dense, S = 0" if sparsity == 0 else f"S = {sparsity:.4g}"
+
+
+def count_axis(axis: Axis, label: str) -> None:
+    """A logarithmic axis of parameters or tokens, labelled 1M, 10M, 1B."""
+    _log_scale(axis)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    axis.set_label_text(label)
+
+
+def flops_axis(axis: Axis, label: str = "training budget C (FLOPs)") -> None:
+    """A logarithmic axis of FLOPs, labelled in powers of ten."""
+    _log_scale(axis)
+    axis.set_major_formatter(LogFormatterMathtext())
+    axis.set_label_text(label)
+
+
+def short_count(value: float) -> str:
+    """A count as people say it: 1.5K, 60M, 15B, 1.2T."""
+    if not math.isfinite(value) or value < 0:
+        raise InputError(f"count = {value} has to be finite and not negative")
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if value >= 0.9995 * unit:
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _log_scale(axis: Axis) -> None:
+    axes: Axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(base=10, numticks=8))
