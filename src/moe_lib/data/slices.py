@@ -1,0 +1,140 @@
+"""Named slices of text: where a corpus's documents come from, and under which licence."""
+
+import ast
+import hashlib
+import importlib.metadata
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from moe_lib.errors import InputError
+from moe_lib.files import sha256_of
+
+MIN_DOCUMENT = 200  # characters; shorter docstrings are signatures, not prose
+MAX_PIECE = 8_000  # characters of one document where a file of plain text is cut at paragraphs
+
+
+@dataclass(frozen=True)
+class TextSlice:
+    """One source of a mixture. `sources` (name -> version or hash) stands for the text without reading it."""
+
+    name: str
+    prose: bool
+    licence: str
+    sources: dict[str, str]
+    read: Callable[[], Iterable[str]]
+
+
+# --- Python packages -------------------------------------------------------------------------------------------
+
+EMBEDDED_PACKAGES = ("matplotlib", "networkx", "numpy", "pandas", "scipy", "sympy")
+EMBEDDED_SOURCE_BYTES = 8_000_000  # enough code to learn its form; more would outweigh the prose
+
+
+def embedded_slices() -> list[TextSlice]:
+    """English docstrings and source code of packages that this project's dependencies install: no download."""
+    versions = {name: importlib.metadata.version(name) for name in EMBEDDED_PACKAGES}
+    files = {path: None for name in EMBEDDED_PACKAGES for path in _modules_of(name)}
+    parsed: list[tuple[str, str]] = []
+
+    def split_all() -> list[tuple[str, str]]:
+        if not parsed:
+            parsed.extend(split_module(path.read_text(encoding="utf-8")) for path in files)
+        return parsed
+
+    def code() -> Iterator[str]:
+        room = EMBEDDED_SOURCE_BYTES
+        # An even choice, and one that is independent of the split, which goes by the first bytes of the key.
+        for _, source in sorted(split_all(), key=lambda pair: document_key(pair[1])[::-1]):
+            room -= len(source)
+            if room < 0:
+                return
+            yield source
+
+    licence = "BSD-3-Clause; matplotlib: its own licence in the manner of the PSF"
+    return [
+        TextSlice("docstrings", True, licence, versions, lambda: (prose for prose, _ in split_all())),
+        TextSlice("source", False, licence, versions, code),
+    ]
+
+
+def _modules_of(package: str) -> list[Path]:
+    files = importlib.metadata.files(package) or []
+    modules = (file for file in files if file.suffix == ".py" and not {"tests", "testing"} & set(file.parts))
+    return sorted(Path(str(file.locate())) for file in modules)
+
+
+def split_module(source: str) -> tuple[str, str]:
+    """A Python module as (its docstrings, its source without them); ("", "") where it does not parse."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return "", ""
+    lines = source.splitlines(keepends=True)
+    prose = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+            continue
+        first = node.body[0]
+        if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)):
+            continue
+        text = first.value.value
+        if isinstance(text, str):
+            prose.append(inspect.cleandoc(text))
+            lines[first.lineno - 1 : first.end_lineno] = [""] * ((first.end_lineno or first.lineno) - first.lineno + 1)
+    return "\n\n".join(part for part in prose if len(part) >= MIN_DOCUMENT), "".join(lines)
+
+
+# --- A reader's own text ---------------------------------------------------------------------------------------
+
+TEXT_SUFFIXES = (".txt", ".md", ".rst", ".jsonl")
+
+
+def path_slices(path: Path) -> list[TextSlice]:
+    """One slice from a file of text, a JSONL file with a `text` a row, or a folder of them."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in TEXT_SUFFIXES)
+    if not files:
+        raise InputError(f"corpus = '{path}' has no file that ends in {', '.join(TEXT_SUFFIXES)}")
+    sources = {str(file.relative_to(path.parent)): sha256_of(file) for file in files}
+
+    def read() -> Iterator[str]:
+        for file in files:
+            yield from jsonl_texts(file) if file.suffix == ".jsonl" else _pieces(file)
+
+    return [TextSlice(path.stem, True, "as its owner says", sources, read)]
+
+
+def jsonl_texts(path: Path) -> Iterator[str]:
+    """The field `text` of every row (RedPajama's schema); `InputError` names the row that has none."""
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, KeyError, TypeError):
+                text = None
+            if not isinstance(text, str):
+                raise InputError(f"{path}: line {number} has no field text that is a string")
+            yield text
+
+
+def _pieces(path: Path) -> Iterator[str]:
+    try:
+        paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: has to be text in UTF-8") from None
+    piece: list[str] = []
+    size = 0
+    for paragraph in paragraphs:
+        if piece and size + len(paragraph) > MAX_PIECE:
+            yield "\n\n".join(piece)
+            piece, size = [], 0
+        piece.append(paragraph)
+        size += len(paragraph)
+    yield "\n\n".join(piece)
+
+
+def document_key(text: str) -> bytes:
+    """SHA-256 of a document: its identity, its place in the order, and its side of the split."""
+    return hashlib.sha256(text.encode()).digest()
