@@ -96,7 +96,7 @@ def count_parameters(model: ModelConfig) -> ParameterCount:
         router=layers * d * model.n_experts,
         experts=layers * model.n_experts * expert,
         experts_active=layers * model.n_experts_active * expert,
-        norms=layers * 2 * d + d + (layers * 2 * model.d_head if model.qk_norm else 0),
+        norms=d * (1 + layers * (4 if model.qk_norm else 2)),
         sparsity=model.sparsity,
     )
 

@@ -1,0 +1,158 @@
+"""A decoder-only Transformer: pre-norm, rotary positions, QK-norm, experts in every layer (Appendices A to C).
+
+The norms over queries and keys span the whole model width, as in OLMoE. Sequences are packed: attention does not stop
+at the end of a document.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from moe_lib.config import ModelConfig
+from moe_lib.errors import InputError
+from moe_lib.model.experts import MixtureOfExperts
+from moe_lib.model.router import Routing
+
+NORM_EPSILON = 1e-5
+EMBEDDING_STD = 0.02
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model returns: `logits_BTV`, or `nll_BT` (at least float32, nats) where targets were given; routing by layer."""
+
+    logits_BTV: Tensor | None
+    nll_BT: Tensor | None
+    routings: tuple[Routing, ...]
+
+    @property
+    def load_balance(self) -> Tensor:
+        """Load-balancing loss, mean over layers; 1 where loads are even."""
+        return torch.stack([routing.load_balance for routing in self.routings]).mean()
+
+    @property
+    def router_z(self) -> Tensor:
+        """Router z-loss, mean over layers."""
+        return torch.stack([routing.router_z for routing in self.routings]).mean()
+
+
+def rotary_table(n_positions: int, d_head: int, base: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, W] of rotary positions (Su et al. 2021), halves paired as in GPT-NeoX; float32."""
+    frequency = base ** (-torch.arange(0, d_head, 2, dtype=torch.float64) / d_head)
+    angle = torch.arange(n_positions, dtype=torch.float64)[:, None] * frequency
+    angle = torch.cat([angle, angle], dim=-1)
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+    """Turn each pair (i, i + W/2) of a head's channels by the angle of its position."""
+    first, second = x_BHTW.chunk(2, dim=-1)
+    return x_BHTW * cos_TW + torch.cat([-second, first], dim=-1) * sin_TW
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention with QK-norm and rotary positions."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        super().__init__()
+        d = model.d_model
+        self.n_heads = model.n_heads
+        self.qkv = nn.Linear(d, 3 * d, bias=False)
+        self.out = nn.Linear(d, d, bias=False)
+        self.q_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else nn.Identity()
+        self.k_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else nn.Identity()
+
+    def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+        """Attention's output [B, T, D]."""
+        q_BTD, k_BTD, v_BTD = self.qkv(x_BTD).chunk(3, dim=-1)
+        q, k, v = (
+            y.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for y in (self.q_norm(q_BTD), self.k_norm(k_BTD), v_BTD)
+        )
+        mixed_BHTW = F.scaled_dot_product_attention(
+            rotate(q, cos_TW, sin_TW), rotate(k, cos_TW, sin_TW), v, is_causal=True
+        )
+        return F.linear(mixed_BHTW.transpose(1, 2).flatten(-2), self.out.weight)
+
+
+class Block(nn.Module):
+    """One layer: attention, then experts, each behind a norm and added to its input."""
+
+    def __init__(self, model: ModelConfig, backend: str) -> None:
+        super().__init__()
+        self.attention_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
+        self.attention = Attention(model)
+        self.experts_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
+        self.moe = MixtureOfExperts(model, backend)
+
+    def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Routing]:
+        """The layer's output and how its tokens were routed."""
+        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_TW, sin_TW)
+        y_ND, routing = self.moe(self.experts_norm(x_BTD).flatten(0, 1))
+        return x_BTD + y_ND.view_as(x_BTD), routing
+
+
+class Transformer(nn.Module):
+    """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`."""
+
+    cos_TW: Tensor
+    sin_TW: Tensor
+
+    def __init__(self, config: ModelConfig, backend: str = "grouped_mm") -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.blocks = nn.ModuleList(Block(config, backend) for _ in range(config.n_layers))
+        self.final_norm = nn.RMSNorm(config.d_model, eps=NORM_EPSILON)
+        self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.tied_embeddings:
+            self.unembedding.weight = self.embedding.weight
+        cos_TW, sin_TW = rotary_table(config.context_length, config.d_head, config.rope_base)
+        self.register_buffer("cos_TW", cos_TW, persistent=False)
+        self.register_buffer("sin_TW", sin_TW, persistent=False)
+
+    def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output:
+        """Logits of the next token, or with targets (int64) the negative log-likelihood of each, in nats.
+
+        Raises `InputError` for sequences longer than the context that the model was made for.
+        """
+        n_positions = tokens_BT.shape[1]
+        if n_positions > self.config.context_length:
+            raise InputError(f"{n_positions} tokens do not fit into context_length = {self.config.context_length}")
+        x_BTD = self.embedding(tokens_BT)
+        cos_TW, sin_TW = self.cos_TW[:n_positions].to(x_BTD.dtype), self.sin_TW[:n_positions].to(x_BTD.dtype)
+        routings = []
+        for block in self.blocks:
+            x_BTD, routing = block(x_BTD, cos_TW, sin_TW)
+            routings.append(routing)
+        logits_BTV = self.unembedding(self.final_norm(x_BTD))
+        if targets_BT is None:
+            return Output(logits_BTV, None, tuple(routings))
+        exact_NV = logits_BTV.flatten(0, 1).to(torch.promote_types(logits_BTV.dtype, torch.float32))
+        nll_N = F.cross_entropy(exact_NV, targets_BT.flatten(), reduction="none")
+        return Output(None, nll_N.view_as(targets_BT), tuple(routings))
+
+
+def build_model(config: ModelConfig, seed: int, backend: str = "grouped_mm") -> Transformer:
+    """A model with fresh weights from a seed, alike for every back end.
+
+    Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
+    stream divided by sqrt(2 n_layers) more. Norms start at one.
+    """
+    model = Transformer(config, backend)
+    generator = torch.Generator().manual_seed(seed)
+    into_residual = math.sqrt(2 * config.n_layers)
+    for name, weight in model.named_parameters():
+        if weight.ndim == 1:
+            nn.init.ones_(weight)
+            continue
+        if name in ("embedding.weight", "unembedding.weight"):
+            std = EMBEDDING_STD
+        elif name.endswith("w2"):
+            std = 1 / (math.sqrt(config.d_expert) * into_residual)
+        else:
+            std = 1 / (math.sqrt(config.d_model) * (into_residual if name.endswith("out.weight") else 1))
+        nn.init.normal_(weight, std=std, generator=generator)
+    return model
