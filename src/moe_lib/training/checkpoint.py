@@ -1,0 +1,76 @@
+"""Checkpoints that a kill cannot break: whole or not there, checked by digest, the last two kept.
+
+A checkpoint is two files: `step-N.safetensors` (weights, Adam's moments, losses so far) and, written after it,
+`step-N.json` (step, key of the run, digest of the tensors). Data position and learning rate follow from the step, and
+nothing in training draws random numbers after the first weights, so that there is no other state.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from moe_lib.files import sha256_of, whole_file
+
+KEPT = 2
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class State:
+    """Where training stands: the next step, and every tensor that it needs."""
+
+    step: int
+    tensors: dict[str, Tensor]
+
+
+def save(folder: Path, key: str, state: State) -> None:
+    """Write a checkpoint, then remove all but the last two."""
+    path = folder / f"step-{state.step:08d}.safetensors"
+    with whole_file(path) as temporary:
+        save_file(state.tensors, temporary)
+    with whole_file(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps({"step": state.step, "key": key, "sha256": sha256_of(path)}))
+    for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
+        old.unlink()
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def load_newest(folder: Path, key: str) -> State | None:
+    """The newest checkpoint of this run that is whole; a damaged one is passed over with a warning."""
+    for marker in sorted(folder.glob("step-*.json"), reverse=True):
+        path = marker.with_suffix(".safetensors")
+        try:
+            about = json.loads(marker.read_text())
+            if about["key"] != key:
+                continue
+            if sha256_of(path) != about["sha256"]:
+                raise ValueError("its digest does not fit")
+            return State(about["step"], load_file(path))
+        except (OSError, ValueError, KeyError) as error:
+            warnings.warn(f"{path}: damaged checkpoint passed over ({error})", stacklevel=2)
+    return None
+
+
+def capture(step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, losses: Tensor) -> State:
+    """All that training needs to go on: weights (`weight.NAME`), Adam's moments (`exp_avg.NAME`, ...), losses."""
+    tensors = {"losses": losses}
+    for name, weight in model.named_parameters():
+        tensors[f"weight.{name}"] = weight.detach()
+        for moment in MOMENTS:
+            if weight in optimizer.state:
+                tensors[f"{moment}.{name}"] = optimizer.state[weight][moment]
+    return State(step, tensors)
+
+
+def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Put weights and moments back, as after `state.step` updates."""
+    for name, weight in model.named_parameters():
+        weight.data.copy_(state.tensors[f"weight.{name}"])
+        if f"{MOMENTS[0]}.{name}" in state.tensors:
+            moments = {moment: state.tensors[f"{moment}.{name}"] for moment in MOMENTS}
+            optimizer.state[weight] = {"step": torch.tensor(float(state.step)), **moments}

@@ -1,0 +1,143 @@
+"""The training loop: the same configuration and seed give the same losses to the last bit, killed or not."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from moe_lib.accounting import count_flops, tokens_for_budget
+from moe_lib.config import RunConfig
+from moe_lib.data import BatchStream, TokenCorpus
+from moe_lib.errors import InputError
+from moe_lib.model import Transformer, build_model
+from moe_lib.training import checkpoint
+from moe_lib.training.optimizer import learning_rate, make_optimizer
+
+EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a budget buys: steps of `tokens_per_step`, and how often the corpus is read."""
+
+    n_steps: int
+    tokens_per_step: int
+    flops_per_token: int
+    epochs: float
+
+    @property
+    def n_tokens(self) -> int:
+        """D, tokens trained on."""
+        return self.n_steps * self.tokens_per_step
+
+    @property
+    def flops(self) -> float:
+        """FLOPs really spent: the budget, rounded to whole steps."""
+        return float(self.n_tokens) * self.flops_per_token
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step that is done: its loss (nats a token) and the throughput since this process began (tokens/s)."""
+
+    step: int
+    n_steps: int
+    loss: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: `losses` [n_steps] float32, NaN after a divergence; seconds are of this process alone."""
+
+    model: Transformer
+    plan: Plan
+    losses: Tensor
+    diverged: bool
+    tokens_per_second: float
+
+
+def plan(run: RunConfig, n_corpus_tokens: int) -> Plan:
+    """Steps for a run's budget; `InputError` where it would read the corpus more often than it may."""
+    tokens_per_step = run.training.batch_size * run.model.context_length
+    n_steps = max(1, round(tokens_for_budget(run.model, run.training.flops) / tokens_per_step))
+    epochs = n_steps * tokens_per_step / n_corpus_tokens
+    if epochs > run.training.max_epochs:
+        raise InputError(
+            f"training.flops = {run.training.flops:g} buys {n_steps * tokens_per_step:,} tokens, {epochs:.2f} times "
+            f"the corpus '{run.corpus}'; at most max_epochs = {run.training.max_epochs:g} is allowed"
+        )
+    return Plan(n_steps, tokens_per_step, count_flops(run.model).total, epochs)
+
+
+def train(
+    run: RunConfig,
+    corpus: TokenCorpus,
+    folder: Path | None = None,
+    *,
+    backend: str = "grouped_mm",
+    seconds_between_checkpoints: float = 60.0,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train a run, from its newest checkpoint in `folder` if there is one.
+
+    Raises `InputError` where the vocabulary or the size of the corpus does not fit the run. A loss that is not finite
+    or explodes ends the run as diverged.
+    """
+    training = run.training
+    if corpus.vocab_size > run.model.vocab_size:
+        raise InputError(f"model.vocab_size = {run.model.vocab_size} is smaller than the corpus's, {corpus.vocab_size}")
+    schedule = plan(run, len(corpus.train))
+    stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed)
+    model = build_model(run.model, training.seed, backend)
+    optimizer = make_optimizer(model, training)
+    losses = torch.full((schedule.n_steps,), math.nan)
+    start = 0
+    if folder and (saved := checkpoint.load_newest(folder, run.key)):
+        start = saved.step
+        losses = saved.tensors["losses"]
+        checkpoint.restore(model, optimizer, saved)
+
+    def save(step: int) -> None:
+        if folder:
+            checkpoint.save(folder, run.key, checkpoint.capture(step, model, optimizer, losses))
+
+    began = saved_at = time.monotonic()
+    diverged, done = False, start
+    while done < schedule.n_steps and not diverged:
+        loss = _step(model, optimizer, stream, done, schedule.n_steps, run)
+        losses[done] = loss
+        done += 1
+        now = time.monotonic()
+        diverged = not loss < EXPLODED * math.log(run.model.vocab_size)
+        on_step(Progress(done, schedule.n_steps, loss, _rate(done - start, schedule, now - began)))
+        if not diverged and (done == schedule.n_steps or now - saved_at > seconds_between_checkpoints):
+            save(done)
+            saved_at = time.monotonic()
+    return Trained(model, schedule, losses, diverged, _rate(done - start, schedule, time.monotonic() - began))
+
+
+def _step(
+    model: Transformer, optimizer: torch.optim.Optimizer, stream: BatchStream, step: int, n_steps: int, run: RunConfig
+) -> float:
+    """One update; returns its language-model loss, without the auxiliary losses."""
+    training = run.training
+    output = model(*stream.batch(step))
+    assert output.nll_BT is not None
+    loss = output.nll_BT.mean()
+    auxiliary = training.load_balance_weight * output.load_balance + training.router_z_weight * output.router_z
+    optimizer.zero_grad(set_to_none=True)
+    (loss + auxiliary if run.model.n_experts > 1 else loss).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip, foreach=True)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, n_steps, training)
+    optimizer.step()
+    return float(loss)
+
+
+def _rate(n_steps: int, schedule: Plan, seconds: float) -> float:
+    return n_steps * schedule.tokens_per_step / max(seconds, 1e-9)

@@ -1,0 +1,89 @@
+"""A run from configuration to row: train, evaluate, write down."""
+
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from moe_lib.accounting import count_parameters
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.files import whole_file
+from moe_lib.ledger import Row
+from moe_lib.model import Transformer
+from moe_lib.training.loop import Progress, Trained, train
+
+CURVE_POINTS = 100
+
+Evaluate = Callable[[Transformer, TokenCorpus], dict[str, Any]]
+
+
+def execute(
+    run: RunConfig,
+    corpus: TokenCorpus,
+    evaluate: Evaluate,
+    folder: Path | None = None,
+    *,
+    backend: str = "grouped_mm",
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Row:
+    """Train and evaluate a run; the weights are left in `folder`, the row is returned for the ledger."""
+    trained = train(run, corpus, folder, backend=backend, on_step=on_step)
+    if folder:
+        save_weights(trained.model, folder)
+    evaluation = {} if trained.diverged else evaluate(trained.model, corpus)
+    return make_row(run, corpus, trained, evaluation, backend)
+
+
+def save_weights(model: Transformer, folder: Path) -> None:
+    """Write `model.safetensors` and the configuration beside it."""
+    weights = dict(model.named_parameters())
+    with whole_file(folder / "model.safetensors") as temporary:
+        save_file({name: weight.detach() for name, weight in weights.items()}, temporary)
+    with whole_file(folder / "model.json") as temporary:
+        temporary.write_text(model.config.model_dump_json(indent=2))
+
+
+def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any], backend: str) -> Row:
+    """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
+    parameters, schedule = count_parameters(run.model), trained.plan
+    return {
+        "key": run.key,
+        "status": "diverged" if trained.diverged else "done",
+        "config": run.model_dump(),
+        "corpus_digest": corpus.digest,
+        "sparsity": run.model.sparsity,
+        "n_params": parameters.total,
+        "n_params_active": parameters.active,
+        "n_params_non_embedding": parameters.total_non_embedding,
+        "n_params_active_non_embedding": parameters.active_non_embedding,
+        "flops": schedule.flops,
+        "flops_per_token": schedule.flops_per_token,
+        "n_tokens": schedule.n_tokens,
+        "n_steps": schedule.n_steps,
+        "epochs": schedule.epochs,
+        "curve": loss_curve(trained.losses.numpy()),
+        **evaluation,
+        "backend": backend,
+        "tokens_per_second": round(trained.tokens_per_second, 1),
+        "threads": torch.get_num_threads(),
+        "versions": {name: version(name) for name in ("moe-lib", "torch", "numpy", "tokenizers")}
+        | {"python": platform.python_version(), "machine": platform.machine()},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def loss_curve(losses: np.ndarray) -> dict[str, list[float]]:
+    """Training loss in about a hundred bins, evenly spaced in the logarithm of the step: last step and mean of each."""
+    done = losses[np.isfinite(losses)]
+    if not len(done):
+        return {"step": [], "loss": []}
+    ends = np.unique(np.geomspace(1, len(done), CURVE_POINTS).round().astype(int))
+    means = [float(part.mean()) for part in np.split(done, ends[:-1])]
+    return {"step": ends.tolist(), "loss": [round(mean, 5) for mean in means]}
