@@ -1,0 +1,1 @@
+"""Scaling laws: forms, printed values, fits, isoFLOP surfaces, uncertainty and optima. Reads no files."""

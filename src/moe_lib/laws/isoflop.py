@@ -1,0 +1,187 @@
+"""IsoFLOP surfaces and parabolas: what the runs of one budget say, without a law (Sections 2 and D.4, Appendix B).
+
+Eq. 8 is a polynomial in n = log N (or log N_a), s = -log(1-S) and powers of their product. Powers of n s depend on
+the unit of N: here N counts parameters, so a surface fitted with N in millions is another one.
+
+Tables have columns N (or Na), S, L, and C where budgets differ; one row a run.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from moe_lib.errors import InputError
+from moe_lib.laws.basis import Array, Columns, feature
+
+Degrees = tuple[int, int, int]
+Size = Literal["N", "Na"]
+PAPER_DEGREES: Degrees = (2, 2, 2)  # Appendix B
+REACH = 5.0  # e-folds beyond the grid at which a vertex is cut off, and marked as outside anyway
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Eq. 8 fitted to the runs of one budget; `n_range` and `s_range` are the ends of its data in n and s."""
+
+    degrees: Degrees
+    size: Size
+    coefficients: Array  # of n^i, s^i, (n s)^i and 1, in this order
+    n_range: tuple[float, float]
+    s_range: tuple[float, float]
+    rmse: float
+
+    def loss(self, n_params: Any, sparsity: Any) -> Array:
+        """Fitted loss at sizes (N or N_a as fitted) and sparsities; nats a token, arrays broadcast."""
+        n, s = np.broadcast_arrays(feature(self.size, n_params), feature("S", sparsity))
+        return np.asarray((_design(n.ravel(), s.ravel(), self.degrees) @ self.coefficients).reshape(n.shape))[()]
+
+    def best_size(self, sparsity: Iterable[float]) -> pd.DataFrame:
+        """Size with the lowest loss at each sparsity: columns S, N (or Na), L and `place`.
+
+        `place` is `inside` the grid of sizes, or `outside`: then the vertex is an extrapolation, or there is none and
+        the better end of the grid is given.
+        """
+        rows = []
+        for s in sparsity:
+            at, place = _minimum(self._along("n", float(feature("S", s))), self.n_range)
+            rows.append({"S": s, self.size: np.exp(at), "L": self.loss(np.exp(at), s), "place": place})
+        return pd.DataFrame(rows)
+
+    def best_sparsity(self, n_params: Iterable[float]) -> pd.DataFrame:
+        """Sparsity with the lowest loss at each size: columns N (or Na), S, L and `place`.
+
+        As `best_size`; `dense` is a vertex below S = 0, where the dense model is best.
+        """
+        rows = []
+        for n in n_params:
+            at, place = _minimum(self._along("s", float(feature(self.size, n))), self.s_range)
+            if at <= 0:
+                at, place = 0.0, "dense"
+            rows.append({self.size: n, "S": -np.expm1(-at), "L": self.loss(n, -np.expm1(-at)), "place": place})
+        return pd.DataFrame(rows)
+
+    def _along(self, axis: Literal["n", "s"], other: float) -> Array:
+        """Coefficients of the polynomial in one feature at a value of the other, from degree 0 (left at 0) up."""
+        a1, a2, a3 = self.degrees
+        own = self.coefficients[:a1] if axis == "n" else self.coefficients[a1 : a1 + a2]
+        mixed = self.coefficients[a1 + a2 : a1 + a2 + a3] * other ** np.arange(1, a3 + 1)
+        out = np.zeros(1 + max(len(own), len(mixed)))
+        out[1 : 1 + len(own)] += own
+        out[1 : 1 + len(mixed)] += mixed
+        return out
+
+
+def fit_surface(table: Columns, degrees: Degrees = PAPER_DEGREES, size: Size = "N") -> Surface:
+    """Least squares of Eq. 8 on the loss of one budget's runs; `InputError` where the runs are too few."""
+    n, s, y = _features(table, size)
+    coefficients = _solve(_design(n, s, degrees), y, degrees)
+    residual = y - _design(n, s, degrees) @ coefficients
+    return Surface(
+        degrees, size, coefficients, (n.min(), n.max()), (s.min(), s.max()), float(np.sqrt(np.mean(residual**2)))
+    )
+
+
+def cross_validate(
+    table: Columns, size: Size = "N", folds: int = 10, seed: int = 0, largest: int = 4
+) -> pd.DataFrame:
+    """Held-out error of every triple of degrees 0 to `largest`, best first (Appendix B).
+
+    Columns degrees, terms, mse, se (of the mean over folds), within_one_se: not worse than the best by more than the
+    best one's standard error, so that these data do not tell them apart. Triples with more terms than a fold has runs
+    are left out.
+    """
+    n, s, y = _features(table, size)
+    fold = np.random.default_rng(seed).permutation(len(y)) % min(folds, len(y))
+    smallest = len(y) - np.bincount(fold).max()
+    rows = []
+    for degrees in product(range(largest + 1), repeat=3):
+        if sum(degrees) + 1 > smallest:
+            continue
+        x = _design(n, s, degrees)
+        errors = np.array([np.mean(_held_out(x, y, fold == k, degrees) ** 2) for k in np.unique(fold)])
+        rows.append(
+            {
+                "degrees": degrees,
+                "terms": sum(degrees) + 1,
+                "mse": errors.mean(),
+                "se": errors.std(ddof=1) / np.sqrt(len(errors)),
+            }
+        )
+    result = pd.DataFrame(rows).sort_values("mse", ignore_index=True)
+    return result.assign(within_one_se=result["mse"] <= result.loc[0, "mse"] + result.loc[0, "se"])
+
+
+def refit(
+    table: Columns,
+    degrees: Degrees = PAPER_DEGREES,
+    size: Size = "N",
+    times: int = 100,
+    share: float = 0.2,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Random refits with a held-out share of the runs (Appendix B): columns r (Pearson) and rmse, a row a refit.
+
+    r alone says little, since the spread of the loss is mostly that of the sizes; read it beside rmse and the
+    `seed_noise` of the runs. The paper does not print its share.
+    """
+    n, s, y = _features(table, size)
+    x, rng = _design(n, s, degrees), np.random.default_rng(seed)
+    count = max(2, round(share * len(y)))
+    rows = []
+    for _ in range(times):
+        out = np.isin(np.arange(len(y)), rng.choice(len(y), count, replace=False))
+        error = _held_out(x, y, out, degrees)
+        rows.append({"r": np.corrcoef(y[out], y[out] - error)[0, 1], "rmse": np.sqrt(np.mean(error**2))})
+    return pd.DataFrame(rows)
+
+
+def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float:
+    """Standard deviation of the loss between runs that agree in `by`, pooled; no fit can do better than this."""
+    groups = table.groupby(list(by))[loss]
+    freedom = int((groups.size() - 1).sum())
+    if freedom == 0:
+        raise InputError(f"{', '.join(by)}: no two runs agree in these columns, so that the noise is not known")
+    return float(np.sqrt(((groups.size() - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom))
+
+
+def _features(table: Columns, size: Size) -> tuple[Array, Array, Array]:
+    return feature(size, table[size]), feature("S", table["S"]), np.asarray(table["L"], dtype=np.float64)
+
+
+def _design(n: Array, s: Array, degrees: Degrees) -> Array:
+    columns = [x**i for x, degree in zip((n, s, n * s), degrees, strict=True) for i in range(1, degree + 1)]
+    return np.stack([*columns, np.ones_like(n)], axis=1)
+
+
+def _solve(x: Array, y: Array, degrees: Degrees) -> Array:
+    """Least squares with columns scaled to one, so that powers of log N do not drown the rest."""
+    scale = np.abs(x).max(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    solution, _, rank, _ = np.linalg.lstsq(x / scale, y, rcond=1e-13)
+    if rank < x.shape[1] and len(y) < x.shape[1]:
+        raise InputError(f"degrees = {degrees} need at least {x.shape[1]} runs, here are {len(y)}")
+    return np.asarray(solution / scale)
+
+
+def _held_out(x: Array, y: Array, out: Any, degrees: Degrees) -> Array:
+    return np.asarray(y[out] - x[out] @ _solve(x[~out], y[~out], degrees))
+
+
+def _minimum(polynomial: Array, limits: tuple[float, float]) -> tuple[float, str]:
+    """Lowest stationary minimum within reach of the grid, and where it lies."""
+    p = np.polynomial.Polynomial(polynomial)
+    roots = p.deriv().roots() if p.degree() > 1 else np.array([])
+    real = np.real(roots[np.abs(np.imag(roots)) < 1e-9 * (1 + np.abs(roots))])
+    low, high = limits
+    for place, minima in (
+        ("inside", [x for x in real if p.deriv(2)(x) > 0 and low <= x <= high]),
+        ("outside", [float(np.clip(x, low - REACH, high + REACH)) for x in real if p.deriv(2)(x) > 0]),
+        ("outside", [low, high]),
+    ):
+        if minima:
+            return float(min(minima, key=p)), place
+    raise AssertionError("the ends of the grid are always there")

@@ -1,0 +1,202 @@
+"""What a law asks for: the best size, sparsity and tokens of a budget, and how little the neighbours lose.
+
+Eqs. 2 to 4: at fixed S, at fixed N, and both free, with D = C / (6 N_a). All searches run in log N and
+-log(1-S) on a grid that is then refined, so that nothing hangs on a start.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from moe_lib.accounting import Convention
+from moe_lib.errors import InputError
+from moe_lib.laws.basis import Array
+from moe_lib.laws.parametric import Law
+from moe_lib.laws.shapes import active_params
+
+SMALLEST, LARGEST = 1e5, 1e16  # parameters searched
+SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one expert of a billion
+INDIFFERENCE = 0.01  # nats a token
+GOLDEN = (np.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A model that a law recommends; counts as floats, loss in nats a token.
+
+    `band` is the range of sparsity that stays within 0.01 nats of the optimum (its size free to follow unless it was
+    fixed); `warnings` says where the law is used outside its data.
+    """
+
+    sparsity: float
+    n_params: float
+    n_params_active: float
+    n_tokens: float
+    loss: float
+    band: tuple[float, float]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A law at a training budget of `flops`, under one convention of N_a."""
+
+    law: Law
+    flops: float
+    convention: Convention = "ideal"
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.flops) and self.flops > 0):
+            raise InputError(f"flops = {self.flops:g} has to be positive and finite")
+        beyond = [x for x in self.law.form.inputs if x not in ("N", "Na", "D", "S")]
+        if beyond or "D" not in self.law.form.inputs:
+            raise InputError(f"law = {self.law.form.name} has no optimum of a budget: it has to be a law in N, D and S")
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the law knows sparsity."""
+        return bool({"S", "Na"} & set(self.law.form.inputs))
+
+    def active(self, n_params: Any, sparsity: Any) -> Array:
+        """N_a; a law of dense models has all parameters active."""
+        return active_params(n_params, sparsity, self.convention) if self.sparse else np.asarray(n_params)
+
+    def tokens(self, n_params: Any, sparsity: Any) -> Array:
+        """D = C / (6 N_a)."""
+        return np.asarray(self.flops / (6 * self.active(n_params, sparsity)))
+
+    def loss(self, n_params: Any, sparsity: Any) -> Array:
+        """Predicted loss where the whole budget is spent."""
+        n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
+        columns = {"N": n, "S": s, "Na": self.active(n, s), "D": self.tokens(n, s)}
+        return self.law.loss(**{name: columns[name] for name in self.law.form.inputs})
+
+    def best_size(self, sparsity: Any, max_params: float = LARGEST) -> Array:
+        """N*(S, C), Eq. 3, under an upper bound on N; broadcasts over sparsity."""
+        s = np.asarray(sparsity, dtype=np.float64)
+        low, high = np.log(SMALLEST), np.log(max_params)
+        return np.exp(minimise(lambda n: self.loss(np.exp(n), s[..., None]), low, high, s.shape))
+
+    def best_sparsity(self, n_params: Any) -> Array:
+        """S*(N, C), Eq. 4, in [0, 1 - 1e-9]; 0 for a law of dense models; broadcasts over size."""
+        n = np.asarray(n_params, dtype=np.float64)
+        if not self.sparse:
+            return np.zeros(n.shape)
+        s = minimise(lambda hidden: self.loss(n[..., None], -np.expm1(-hidden)), 0.0, SPARSEST, n.shape)
+        return np.asarray(-np.expm1(-s))
+
+    def best(self, max_params: float = LARGEST) -> tuple[float, float]:
+        """(N*, S*), Eq. 2, under an upper bound on N."""
+        if not self.sparse:
+            return float(self.best_size(0.0, max_params)), 0.0
+
+        def profile(hidden: Array) -> Array:
+            s = -np.expm1(-hidden)
+            return self.loss(self.best_size(s, max_params), s)
+
+        s = float(-np.expm1(-minimise(profile, 0.0, SPARSEST, ())))
+        return float(self.best_size(s, max_params)), s
+
+
+def minimise(f: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
+    """Argument of the smallest f on [low, high], for each entry of `shape`.
+
+    `f` takes `[*shape, points]` (or `[points]`) and returns `[*shape, points]`. A grid finds the valley, golden
+    sections narrow it to 1e-9 of the range; ends of the range count.
+    """
+    grid = np.linspace(low, high, 257)
+    best = np.argmin(np.broadcast_to(f(grid), (*shape, grid.size)), axis=-1)
+    left, right = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, grid.size - 1)]
+    for _ in range(36):
+        inner = right - GOLDEN * (right - left)
+        outer = left + GOLDEN * (right - left)
+        values = f(np.stack([inner, outer], axis=-1))
+        lower = values[..., 0] <= values[..., 1]
+        left, right = np.where(lower, left, inner), np.where(lower, outer, right)
+    middle = (left + right) / 2
+    ends = np.stack([middle, np.full(shape, low), np.full(shape, high)], axis=-1)
+    pick = np.argmin(f(ends), axis=-1)
+    return np.asarray(np.take_along_axis(ends, pick[..., None], axis=-1)[..., 0])
+
+
+def optimum(
+    law: Law,
+    flops: float,
+    *,
+    n_params: float | None = None,
+    max_params: float | None = None,
+    sparsity: float | None = None,
+    convention: Convention = "ideal",
+) -> Optimum:
+    """The best model of a budget: free, at most `max_params` large, of exactly `n_params`, or at one `sparsity`.
+
+    Raises `InputError` for values out of range, or bounds that exclude each other.
+    """
+    for name, value in (("params", n_params), ("max-params", max_params)):
+        if value is not None and not SMALLEST <= value <= LARGEST:
+            raise InputError(f"{name} = {value:g} has to lie between {SMALLEST:g} and {LARGEST:g}")
+    if n_params is not None and (max_params is not None or sparsity is not None):
+        raise InputError("params cannot be given together with max-params or sparsity; leave one out")
+    if sparsity is not None and not 0 <= sparsity < 1:
+        raise InputError(f"sparsity = {sparsity:g} has to lie in [0, 1)")
+    budget = Budget(law, flops, convention)
+    largest = max_params or LARGEST
+    if n_params is not None:
+        n, s = float(n_params), float(budget.best_sparsity(n_params))
+    elif sparsity is not None:
+        n, s = float(budget.best_size(sparsity, largest)), sparsity
+    else:
+        n, s = budget.best(largest)
+    band = (s, s) if sparsity is not None or not budget.sparse else _band(budget, n, s, n_params, largest)
+    return Optimum(
+        sparsity=s,
+        n_params=n,
+        n_params_active=float(budget.active(n, s)),
+        n_tokens=float(budget.tokens(n, s)),
+        loss=float(budget.loss(n, s)),
+        band=band,
+        warnings=warnings_of(budget, n, s),
+    )
+
+
+def _band(budget: Budget, n: float, s: float, fixed: float | None, largest: float) -> tuple[float, float]:
+    """Ends of the stretch of sparsity around S* on which the loss stays within 0.01 nats."""
+
+    def excess(hidden: Array) -> Array:
+        sparsity = -np.expm1(-hidden)
+        size = np.full(hidden.shape, fixed) if fixed else budget.best_size(sparsity, largest)
+        return np.asarray(budget.loss(size, sparsity) - budget.loss(n, s) - INDIFFERENCE)
+
+    def crossing(inside: float, outside: float) -> float:
+        if excess(np.array([outside]))[0] <= 0:
+            return outside
+        for _ in range(50):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if excess(np.array([middle]))[0] <= 0 else (inside, middle)
+        return inside
+
+    best = float(-np.log1p(-s))
+    return float(-np.expm1(-crossing(best, 0.0))), float(-np.expm1(-crossing(best, SPARSEST)))
+
+
+def warnings_of(budget: Budget, n: float, s: float) -> tuple[str, ...]:
+    """Where a recommendation leaves the data of its law, or the law contradicts common sense; one sentence each."""
+    limits = budget.law.limits or {}
+    found = []
+    if s > limits.get("S", 1):
+        found.append(f"S = {s:.6g} lies beyond {limits['S']:g}, the sparsest model that the law was fitted on")
+    if n > limits.get("N", np.inf):
+        found.append(f"N = {n:.3g} lies beyond {limits['N']:.3g}, the largest model that the law was fitted on")
+    if n <= SMALLEST * 1.001 or n >= LARGEST * 0.999:
+        found.append(f"N = {n:.3g} is the end of the search between {SMALLEST:g} and {LARGEST:g}")
+    if s >= -np.expm1(-SPARSEST) * (1 - 1e-12):
+        found.append("S is the end of the search at 1 - 1e-9: the law asks for ever more sparsity")
+    if budget.law.form.inputs == ("N", "D", "S"):
+        d = float(budget.tokens(n, s))
+        step = 1e-6
+        here, there = budget.law.loss(n, d, s), budget.law.loss(n, d, s + step * (1 - s))
+        if there < here:
+            found.append("here the law says that taking active parameters away at the same N and D lowers the loss")
+    return tuple(found)

@@ -1,0 +1,94 @@
+"""Laws with printed coefficients, each with its source; numbers as printed, not refitted.
+
+`second-hand` in a source says that the numbers were read in somebody else's text or code, not in the original.
+"""
+
+from moe_lib.laws.parametric import CHINCHILLA, CLARK, FINE_GRAINED, FRANTAR, JOINT_MOE, SPARSITY, Law
+
+ABNAR2025 = Law(
+    SPARSITY,
+    {
+        "a": 16612.50,
+        "b": 5455.67,
+        "c": 0.4598,
+        "d": 17.26,
+        "e": 0.94,
+        "alpha": 0.5962,
+        "beta": 0.3954,
+        "lambda": -0.1666,
+        "delta": 0.1603,
+        "gamma": 0.1595,
+    },
+    "Abnar et al. (2025), Table 3",
+    {"S": 0.98, "N": 15e9},  # Table 1; the poster's largest model
+)
+
+HOFFMANN2022 = Law(
+    CHINCHILLA,
+    {"a": 406.4, "b": 410.7, "e": 1.69, "alpha": 0.34, "beta": 0.28},
+    "Hoffmann et al. (2022), Section D.3",
+    {"N": 16e9},
+)
+
+BESIROGLU2024 = Law(
+    CHINCHILLA,
+    {"a": 482.01, "b": 2085.43, "e": 1.8172, "alpha": 0.3478, "beta": 0.3658},
+    "Besiroglu et al. (2024), abstract (e and the rest come from two objectives)",
+    {"N": 16e9},
+)
+
+LUDZIEJEWSKI2025 = Law(
+    JOINT_MOE,
+    {
+        "a": 35.91,
+        "alpha": -0.1889,
+        "delta": -0.2285,
+        "gamma": 0.0098,
+        "b": 35.98,
+        "beta": -0.1775,
+        "omega": 0.5529,
+        "zeta": -0.0259,
+        "c": 1.3637,
+        "E_start": 2.0732,
+        "E_max": 290.4521,
+    },
+    "Ludziejewski et al. (2025), Table 3",
+    {"S": 1 - 1 / 32},
+)
+
+KRAJEWSKI2024 = Law(
+    FINE_GRAINED,
+    {"a": 18.1, "g": 2.1, "b": 30.8, "c": 0.47, "alpha": 0.115, "beta": 0.147, "gamma": 0.58},
+    "Krajewski, Ludziejewski et al. (2024), mixture of experts with E = 64; second-hand",
+)
+
+FRANTAR2024 = Law(
+    FRANTAR,
+    {
+        "a_S": 16.8,
+        "b_S": 0.722,
+        "c_S": 45.0,
+        "b_N": 0.245,
+        "A_D": 6.90e8**0.203,
+        "b_D": 0.203,
+        "c": 0.651,
+    },
+    "Frantar et al. (2024), T5 on C4; second-hand",
+)
+
+CLARK2022 = Law(
+    CLARK,
+    {"a": -0.082, "b": -0.108, "c": 0.009, "d": 1.104, "E_start": 1.847, "E_max": 314.478},
+    "Clark et al. (2022), Table 3, S-Base at about 130e9 tokens; second-hand",
+    {"S": 1 - 1 / 512},
+)
+
+PUBLISHED: dict[str, Law] = {
+    "abnar2025": ABNAR2025,
+    "hoffmann2022": HOFFMANN2022,
+    "besiroglu2024": BESIROGLU2024,
+    "ludziejewski2025": LUDZIEJEWSKI2025,
+    "krajewski2024": KRAJEWSKI2024,
+    "frantar2024": FRANTAR2024,
+    "clark2022": CLARK2022,
+}

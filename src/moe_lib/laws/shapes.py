@@ -1,0 +1,57 @@
+"""Active parameters of a size and a sparsity: the ideal share, or a family of real shapes.
+
+Eq. 6 speaks of N, D and S, a budget of C = 6 N_a D; which N_a belongs to (N, S) is a convention:
+
+- `ideal`: N_a = (1 - S) N, everything is sparse.
+- `one-embedding`, `two-embeddings`: a Transformer with d_model / n_layers = 64, K/G = 1, E = 1/(1-S), vocabulary
+  50,432 (Appendix B), whose embedding and unembedding share one matrix or are two. Both N and N_a count them.
+  Width and experts are continuous; norms are left out. With two matrices and d_model = 512, N_a / N is .065 at S = .98.
+"""
+
+from typing import Any, get_args
+
+import numpy as np
+
+from moe_lib.accounting import Convention
+from moe_lib.errors import InputError
+from moe_lib.laws.basis import Array
+
+ASPECT = 64  # d_model / n_layers
+VOCABULARY = 50_432
+NEWTON_STEPS = 60  # from above on a convex cubic: converges without a safeguard, far fewer are needed
+
+
+def active_params(n_params: Any, sparsity: Any, convention: Convention = "ideal") -> Array:
+    """N_a of N parameters at sparsity S; arrays broadcast; counts, not rounded."""
+    n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
+    if convention == "ideal":
+        return np.asarray((1 - s) * n)
+    matrices = _matrices(convention)
+    width = _width(n, 1 / (1 - s), matrices)
+    return np.asarray(width**3 / ASPECT * 16 + width**2 / ASPECT / (1 - s) + matrices * VOCABULARY * width)
+
+
+def width_of(n_params: Any, sparsity: Any, convention: Convention) -> Array:
+    """d_model (continuous) of the family's member with N parameters at sparsity S."""
+    if convention == "ideal":
+        raise InputError("convention = 'ideal' has no shape; take one-embedding or two-embeddings")
+    n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
+    return _width(n, 1 / (1 - s), _matrices(convention))
+
+
+def _matrices(convention: Convention) -> int:
+    if convention not in get_args(Convention):
+        raise InputError(f"convention = {convention!r} has to be one of {', '.join(get_args(Convention))}")
+    return 2 if convention == "two-embeddings" else 1
+
+
+def _width(n: Array, experts: Array, matrices: int) -> Array:
+    """Root of N(d) = d^3 (4 + 12 E) / 64 + d^2 E / 64 + matrices V d, the weights of all layers and embeddings."""
+    cubic, square, linear = (4 + 12 * experts) / ASPECT, experts / ASPECT, matrices * VOCABULARY
+    d = np.cbrt(n / cubic)
+    for _ in range(NEWTON_STEPS):
+        step = (d * (linear + d * (square + d * cubic)) - n) / (linear + d * (2 * square + 3 * d * cubic))
+        d = d - step
+        if np.all(np.abs(step) <= 1e-14 * d):
+            break
+    return np.asarray(d)
