@@ -85,9 +85,7 @@ def fit_surface(table: Columns, degrees: Degrees = PAPER_DEGREES, size: Size = "
     )
 
 
-def cross_validate(
-    table: Columns, size: Size = "N", folds: int = 10, seed: int = 0, largest: int = 4
-) -> pd.DataFrame:
+def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int = 0, largest: int = 4) -> pd.DataFrame:
     """Held-out error of every triple of degrees 0 to `largest`, best first (Appendix B).
 
     Columns degrees, terms, mse, se (of the mean over folds), within_one_se: not worse than the best by more than the
