@@ -96,7 +96,7 @@ def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int 
     fold = np.random.default_rng(seed).permutation(len(y)) % min(folds, len(y))
     smallest = len(y) - np.bincount(fold).max()
     rows = []
-    for degrees in product(range(largest + 1), repeat=3):
+    for degrees in product(range(largest + 1), range(largest + 1), range(largest + 1)):
         if sum(degrees) + 1 > smallest:
             continue
         x = _design(n, s, degrees)
@@ -110,7 +110,8 @@ def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int 
             }
         )
     result = pd.DataFrame(rows).sort_values("mse", ignore_index=True)
-    return result.assign(within_one_se=result["mse"] <= result.loc[0, "mse"] + result.loc[0, "se"])
+    mse, se = result["mse"].to_numpy(float), result["se"].to_numpy(float)
+    return result.assign(within_one_se=mse <= mse[0] + se[0])
 
 
 def refit(
