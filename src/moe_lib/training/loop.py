@@ -136,7 +136,7 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, n_steps, training)
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _rate(n_steps: int, schedule: Plan, seconds: float) -> float:

@@ -1,0 +1,165 @@
+"""The local engine: single-thread workers side by side, each run in a process of its own.
+
+A run's checkpoints lie in `work/<key>` until its row is in the ledger. A worker that dies is started again and goes on
+from its checkpoint; workers whose engine died stop by themselves; a lock keeps two of them off one run. So a sweep can
+be killed at any moment and started again, and no row is lost or doubled.
+"""
+
+import fcntl
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Literal
+
+from moe_lib.config import RunConfig
+from moe_lib.errors import InputError
+from moe_lib.ledger import Ledger
+
+TRIES = 3
+SECONDS_BETWEEN_REPORTS = 0.5
+
+
+@dataclass(frozen=True)
+class Event:
+    """News of one run: a step done, its end, or a worker that died; `share` is the part of its steps that is done."""
+
+    run: RunConfig
+    kind: Literal["step", "finished", "died", "given up"]
+    share: float = 0.0
+    loss: float | None = None
+    tokens_per_second: float | None = None
+
+
+@dataclass
+class _Job:
+    run: RunConfig
+    process: SpawnProcess
+    news: Connection
+    problem: str | None = None
+
+
+def run_sweep(
+    runs: list[RunConfig],
+    ledger: Ledger,
+    work: Path,
+    *,
+    n_workers: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> list[RunConfig]:
+    """Train what the ledger does not have yet, `n_workers` at a time (default: one a core).
+
+    Returns the runs that were given up after three deaths of their worker; raises `InputError` where a worker found
+    its configuration wrong.
+    """
+    done = ledger.keys()
+    waiting = [run for run in runs if run.key not in done]
+    tries = {run.key: 0 for run in waiting}
+    given_up: list[RunConfig] = []
+    jobs: list[_Job] = []
+    try:
+        while waiting or jobs:
+            while waiting and len(jobs) < (n_workers or os.cpu_count() or 1):
+                jobs.append(_start(waiting.pop(0), ledger, work))
+            for job in _listen(jobs, on_event):
+                jobs.remove(job)
+                if job.problem:
+                    raise InputError(job.problem)
+                if job.process.exitcode == 0:
+                    on_event(Event(job.run, "finished", share=1.0))
+                    continue
+                tries[job.run.key] += 1
+                if tries[job.run.key] < TRIES:
+                    on_event(Event(job.run, "died"))
+                    waiting.insert(0, job.run)
+                else:
+                    on_event(Event(job.run, "given up"))
+                    given_up.append(job.run)
+    finally:
+        for job in jobs:
+            job.process.terminate()
+            job.process.join()
+    return given_up
+
+
+def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_work, args=(run, ledger.path, work, theirs, os.getpid()))
+    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update({name: "1" for name in threads})  # read by the child when it loads its libraries
+    try:
+        process.start()
+    finally:
+        for name, value in threads.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    theirs.close()
+    return _Job(run, process, ours)
+
+
+def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
+    """Pass on the workers' news; return the jobs whose process has ended."""
+    wait([job.news for job in jobs], timeout=1.0)
+    ended = []
+    for job in jobs:
+        try:
+            while job.news.poll():
+                message = job.news.recv()
+                if isinstance(message, str):
+                    job.problem = message
+                else:
+                    share, loss, rate = message
+                    on_event(Event(job.run, "step", share, loss, rate))
+        except (EOFError, OSError):
+            job.process.join()
+        if not job.process.is_alive():
+            ended.append(job)
+    return ended
+
+
+def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engine_pid: int) -> None:
+    """A worker's whole life: one run, one row."""
+    import torch
+
+    from moe_lib.data import open_corpus
+    from moe_lib.evaluation import evaluate
+    from moe_lib.training import Progress, execute
+
+    torch.set_num_threads(1)
+    folder = work / run.key
+    reported = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal reported
+        if os.getppid() != engine_pid:
+            sys.exit(1)
+        if time.monotonic() - reported > SECONDS_BETWEEN_REPORTS or progress.step == progress.n_steps:
+            reported = time.monotonic()
+            news.send((progress.step / progress.n_steps, progress.loss, progress.tokens_per_second))
+
+    try:
+        with _only_one(folder):
+            ledger = Ledger(ledger_path)
+            if run.key not in ledger.keys():
+                ledger.append(execute(run, open_corpus(run.corpus), evaluate, folder, on_step=report))
+            shutil.rmtree(folder, ignore_errors=True)
+    except InputError as error:
+        news.send(str(error))
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(1)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder; a second worker waits until the first has ended."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,80 @@
+"""A sweep file: blocks of runs, each the product of lists of values over what all its runs share.
+
+```yaml
+base:
+  corpus: embedded
+  training: {batch_size: 4, learning_rate: 5.0e-3}
+grid:
+  training.flops: [3.0e+12]
+  model: [{d_model: 48, n_layers: 2, n_heads: 2}, {d_model: 64, n_layers: 2, n_heads: 2}]
+  model.sparsity: [0, 0.75]
+```
+
+A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
+further `{base, grid}`, adds runs; each block's base is laid over the file's. The last name of a grid varies fastest.
+"""
+
+import copy
+import itertools
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from moe_lib.config import Config, RunConfig
+from moe_lib.errors import InputError
+
+Fields = dict[str, Any]
+
+
+class Block(Config):
+    """Runs that share a base: one for every combination of the grid's values."""
+
+    base: Fields = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+
+class SweepConfig(Block):
+    """A sweep as its file says it."""
+
+    blocks: list[Block] = Field(default_factory=list)
+
+    def runs(self) -> list[RunConfig]:
+        """Every run once, in the order of the file; `InputError` names what is wrong with one."""
+        fields = _product(self.base, self.grid) if self.grid or not self.blocks else []
+        for block in self.blocks:
+            fields += _product(_merged(self.base, block.base), block.grid)
+        runs = [RunConfig(**one) for one in fields]
+        return list({run.key: run for run in runs}.values())
+
+
+def read_sweep(path: Path | str) -> list[RunConfig]:
+    """The runs of a sweep file."""
+    return SweepConfig.from_yaml(path).runs()
+
+
+def _product(base: Fields, grid: dict[str, list[Any]]) -> list[Fields]:
+    combinations = []
+    for values in itertools.product(*grid.values()):
+        fields = copy.deepcopy(base)
+        for path, value in zip(grid, values, strict=True):
+            fields = _merged(fields, _nested(path, value))
+        combinations.append(fields)
+    return combinations
+
+
+def _nested(path: str, value: Any) -> Fields:
+    if not path:
+        raise InputError("grid has an empty name; a name is a path to a field, such as 'model.sparsity'")
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    return dict(value)
+
+
+def _merged(under: Fields, over: Fields) -> Fields:
+    """`over` laid upon `under`, mapping by mapping."""
+    result = dict(under)
+    for name, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = _merged(result[name], value) if both else value
+    return result
