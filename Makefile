@@ -1,0 +1,60 @@
+# make book    the site, in _build/html/index.html      make test    format, lint, types, tests, chapters
+# make verify  chapters against their recorded outputs  make record  refresh those records
+# make bench   ratios of speed                          make browser open the built site in Chromium
+# Each sets up .venv first if it has to. PYTHON chooses the interpreter (3.11 or newer).
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+STEP := @tools/step
+
+# Nothing is read from or written to the home folder: a user's own Jupyter or matplotlib settings change no page.
+HOUSE := $(CURDIR)/_build/house
+export IPYTHONDIR := $(HOUSE)/ipython
+export JUPYTER_CONFIG_DIR := $(HOUSE)/jupyter
+export JUPYTER_DATA_DIR := $(HOUSE)/jupyter-data
+export JUPYTER_RUNTIME_DIR := $(HOUSE)/jupyter-runtime
+export JUPYTER_PLATFORM_DIRS := 1
+export MPLCONFIGDIR := $(HOUSE)/matplotlib
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help setup book test verify record bench browser clean
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 2; }
+	$(STEP) "make .venv with $(PYTHON)" $(PYTHON) -m venv .venv
+	$(STEP) "install pinned packages" $(BIN)/pip install --quiet -c constraints.txt -e '.[train,book,dev]'
+	@touch $@
+
+book: setup
+	$(STEP) "build the book" $(BIN)/python tools/build_book.py
+
+test: setup
+	$(STEP) "format" $(BIN)/ruff format --check src tests tools
+	$(STEP) "lint" $(BIN)/ruff check src tests tools
+	$(STEP) "types" $(BIN)/mypy
+	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
+	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser" --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=240 --durations=10 tests _build/notebooks
+
+verify: setup
+	$(STEP) "execute chapters and compare" $(BIN)/python tools/chapters.py verify
+
+record: setup
+	$(STEP) "execute chapters and record" $(BIN)/python tools/chapters.py record
+
+bench: setup
+	@for b in experiments/benchmarks/*.py; do test -e "$$b" || { echo "no benchmarks yet"; break; }; \
+		tools/step "$$b" $(BIN)/python "$$b" || exit 1; done
+
+browser: setup
+	$(STEP) "the site in a browser" $(BIN)/pytest -m browser tests/book
+
+clean:
+	rm -rf _build

@@ -1,0 +1,75 @@
+"""Figures of Appendix C: where the FLOPs go, and how good an estimate 6 N_a D is."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from moe_lib.figures.style import INK, MUTED, count_axis, new_figure, sparsity_color, sparsity_label
+
+PANELS = {
+    "two-embeddings": r"a. $N_a$ with both embedding matrices",
+    "one-embedding": r"b. $N_a$ with one of them",
+    "no-embedding": r"c. $N_a$ without embeddings",
+    "ideal": r"d. $N_a = (1 - S)\,N$",
+}
+
+PARTS = {
+    "experts": ("experts", "#6a4c93"),
+    "attention_projections": ("attention: projections", "#3f78a8"),
+    "attention_scores": ("attention: scores, values", "#9cc4de"),
+    "unembedding": ("unembedding", "#d5d9e0"),
+    "router": ("router", "#e4572e"),
+}
+
+
+def estimator_ratio(table: pd.DataFrame, studied: tuple[float, float]) -> Figure:
+    """Figure 7: Eq. 9 / (6 N_a) against N, a curve for each sparsity, a panel for each convention of N_a.
+
+    `table` has the columns `sparsity`, `n_params` and one for each key of `PANELS`, which hold the ratio;
+    `studied` is the range of N to shade.
+    """
+    figure, grid = new_figure("full", height=5.6, rows=2, columns=2, sharex=True, sharey=True)
+    for axes, (convention, title) in zip(grid.flat, PANELS.items(), strict=True):
+        axes.axvspan(*studied, color="#f3f4f7", zorder=0, lw=0)
+        axes.axhspan(0.9, 1.1, color="#dfe9df", zorder=0.5, lw=0)
+        axes.axhline(1, color=MUTED, lw=0.9, zorder=1)
+        for sparsity, rows in table.sort_values("n_params").groupby("sparsity"):
+            colour = sparsity_color(float(str(sparsity)))
+            axes.plot(rows["n_params"], rows[convention], color=colour, label=sparsity_label(float(str(sparsity))))
+        axes.set_title(title)
+        axes.set(ylim=(0.6, 4), yscale="log")
+        axes.yaxis.set_major_locator(FixedLocator([0.7, 1, 1.5, 2, 3]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    for axes in grid[1]:
+        count_axis(axes.xaxis, "total parameters N")
+        axes.set_xlim(table["n_params"].min(), 1e12)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("Eq. 9 / 6 $N_a$")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def shares_by_part(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Share of a token's FLOPs by part against model width; one panel for each title in `tables`.
+
+    Each table is indexed by `d_model`, with a column of shares (0 to 1) for each key of `PARTS`.
+    """
+    figure, row = new_figure("full", height=3.9, columns=len(tables), sharey=True)
+    for axes, (title, table) in zip(row, tables.items(), strict=True):
+        colours = [colour for _, colour in PARTS.values()]
+        labels = [label for label, _ in PARTS.values()]
+        axes.stackplot(table.index, [100 * table[part] for part in PARTS], colors=colours, labels=labels, lw=0)
+        axes.set(title=title, xscale="log", xlim=(table.index.min(), table.index.max()), ylim=(0, 100))
+        axes.set_xlabel("model width $d_{model}$")
+        axes.xaxis.set_major_locator(FixedLocator([64, 128, 256, 512, 1024, 2048, 4096]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(False)
+    row[0].set_ylabel("share of FLOPs (%)", color=INK)
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure

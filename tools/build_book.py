@@ -1,0 +1,73 @@
+"""Build the book: lay MathJax beside the pages, forget stale results, execute, render.
+
+A page's cached results are keyed on its own cells alone, so that a change in the library or in the ledger would
+leave old numbers standing. The cache is therefore dropped whenever any file that a chapter computes from has moved.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "_build"
+SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "constraints.txt")
+
+
+def fingerprint(root: Path = ROOT) -> str:
+    """SHA-256 over names and contents of all that the chapters compute from, in sorted order."""
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        place = root / source
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def drop_stale_results(root: Path = ROOT) -> bool:
+    """Remove cached results and pages if the fingerprint moved since they were made; tell whether it did."""
+    build, now = root / "_build", fingerprint(root)
+    key = build / ".fingerprint"
+    if key.exists() and key.read_text() == now:
+        return False
+    for stale in (".jupyter_cache", ".doctrees", "html"):
+        shutil.rmtree(build / stale, ignore_errors=True)
+    build.mkdir(exist_ok=True)
+    key.write_text(now)
+    return True
+
+
+def lay_mathjax() -> None:
+    """Copy MathJax (with its glyphs inside) from the installed package into a static folder of the site."""
+    target = BUILD / "vendor" / "tex-svg.js"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(files("mathjax").joinpath("static/mathjax/es5/tex-svg.js").read_bytes())
+
+
+def main() -> int:
+    """Build with every warning an error; the exit code is Jupyter Book's."""
+    if drop_stale_results():
+        print("library, ledger or pins moved (or first build): every chapter is executed anew", flush=True)
+    lay_mathjax()
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        str(ROOT),
+        "-W",
+        "-n",
+        "--keep-going",
+        "--quiet",
+    ]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if code == 0:
+        print(f"the site: {BUILD / 'html' / 'index.html'}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""Chapters as executable things: turn them into notebooks, record their checked outputs, compare with the record.
+
+A chapter is a text notebook without outputs. What it must print stands in book/recorded/<chapter>.json, one entry
+for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed.
+
+    python tools/chapters.py notebooks DIR    # .ipynb files with recorded outputs inside, for pytest --nbval-lax
+    python tools/chapters.py verify [CHAPTER ...]
+    python tools/chapters.py record [CHAPTER ...]
+"""
+
+import argparse
+import difflib
+import json
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import jupytext  # type: ignore[import-untyped]
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+
+ROOT = Path(__file__).resolve().parents[1]
+CHECKED = "nbval-check-output"
+CELL_TIMEOUT = 240  # seconds
+
+Record = list[dict[str, object]]
+
+
+def chapters(root: Path = ROOT) -> list[Path]:
+    """The pages of the table of contents that hold code, in reading order."""
+    pages = [root / f"{page}.md" for page in _pages(yaml.safe_load((root / "_toc.yml").read_text()))]
+    return [page for page in pages if "{code-cell}" in page.read_text(encoding="utf-8")]
+
+
+def _pages(node: object) -> Iterable[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ("root", "file"):
+                yield value
+            elif isinstance(value, list):
+                yield from _pages(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _pages(item)
+
+
+def execute(chapter: Path) -> NotebookNode:
+    """Run every cell of a chapter in a fresh kernel, in the chapter's folder, as the site's build does."""
+    notebook: NotebookNode = jupytext.read(chapter)
+    place = {"metadata": {"path": str(chapter.parent)}}
+    NotebookClient(notebook, timeout=CELL_TIMEOUT, kernel_name="python3", resources=place).execute()
+    return notebook
+
+
+def checked_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells whose output is held to the record."""
+    return [cell for cell in notebook.cells if CHECKED in cell.metadata.get("tags", [])]
+
+
+def record_of(notebook: NotebookNode) -> Record:
+    """What the checked cells of an executed notebook printed."""
+    return [{"cell": _first_line(cell), "prints": _printed(cell).splitlines()} for cell in checked_cells(notebook)]
+
+
+def _first_line(cell: NotebookNode) -> str:
+    return str(cell.source.strip().splitlines()[0])
+
+
+def _printed(cell: NotebookNode) -> str:
+    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+
+
+def record_path(chapter: Path) -> Path:
+    """Where a chapter's checked outputs are recorded."""
+    return chapter.parent / "recorded" / f"{chapter.stem}.json"
+
+
+def read_record(chapter: Path) -> Record:
+    """The recorded outputs of a chapter; empty where nothing is recorded."""
+    path = record_path(chapter)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def differences(chapter: Path, found: Record, recorded: Record) -> list[str]:
+    """One message for each checked cell that prints something else than recorded; empty if all agree."""
+    if len(found) != len(recorded):
+        return [f"{chapter.name}: {len(found)} checked cells, {len(recorded)} recorded; run make record"]
+    messages = []
+    for number, (now, then) in enumerate(zip(found, recorded, strict=True), 1):
+        if now != then:
+            diff = difflib.unified_diff(_lines(then), _lines(now), "recorded", "now", lineterm="", n=0)
+            messages.append(f"{chapter.name}, checked cell {number} ({now['cell']}):\n  " + "\n  ".join(diff))
+    return messages
+
+
+def _lines(entry: dict[str, object]) -> list[str]:
+    return [str(entry["cell"]), *entry["prints"]]  # type: ignore[misc]
+
+
+def write_notebook(chapter: Path, folder: Path) -> None:
+    """A chapter as .ipynb whose checked cells carry their recorded output, for nbval to compare with."""
+    notebook, recorded = jupytext.read(chapter), read_record(chapter)
+    cells = checked_cells(notebook)
+    if len(cells) != len(recorded):
+        sys.exit(f"{chapter.name}: {len(cells)} checked cells, {len(recorded)} recorded; run make record")
+    for cell, entry in zip(cells, recorded, strict=True):
+        text = "".join(f"{line}\n" for line in entry["prints"])  # type: ignore[attr-defined]
+        cell.outputs = [new_output("stream", name="stdout", text=text)]  # type: ignore[no-untyped-call]
+    nbformat.write(notebook, folder / f"{chapter.stem}.ipynb")  # type: ignore[no-untyped-call]
+
+
+def verify(pages: list[Path]) -> int:
+    """Execute chapters and compare with the record; 1 if any cell differs."""
+    failed = False
+    for page in pages:
+        start = time.perf_counter()
+        messages = differences(page, record_of(execute(page)), read_record(page))
+        verdict = "differs from the record" if messages else "as recorded"
+        print(f"{page.name}: {verdict} ({time.perf_counter() - start:.0f} s)", *messages, sep="\n", flush=True)
+        failed = failed or bool(messages)
+    return int(failed)
+
+
+def record(pages: list[Path]) -> int:
+    """Execute chapters and write down what their checked cells print."""
+    for page in pages:
+        entries = record_of(execute(page))
+        path = record_path(page)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        print(f"{page.name}: {len(entries)} checked cells recorded", flush=True)
+    return 0
+
+
+def main() -> int:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(description="Notebooks and records of the chapters.")
+    parser.add_argument("task", choices=("notebooks", "verify", "record"))
+    parser.add_argument("names", nargs="*", help="chapters (default: all), or the folder for notebooks")
+    arguments = parser.parse_args()
+    pages = chapters()
+    if arguments.task == "notebooks":
+        folder = Path(*arguments.names)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.ipynb"):
+            old.unlink()
+        for page in pages:
+            write_notebook(page, folder)
+        return 0
+    if unknown := set(arguments.names) - {page.stem for page in pages}:
+        parser.error(f"{', '.join(sorted(unknown))}: not a chapter with code in _toc.yml")
+    chosen = [page for page in pages if not arguments.names or page.stem in arguments.names]
+    return verify(chosen) if arguments.task == "verify" else record(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
