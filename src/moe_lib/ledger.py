@@ -33,6 +33,10 @@ class Ledger:
         """Keys of the runs that are done."""
         return {row["key"] for row in self.rows()}
 
+    def __contains__(self, key: str) -> bool:
+        """Whether the run with this key is done."""
+        return key in self.keys()
+
     def append(self, row: Row) -> bool:
         """Write one row whole and flush it to the disk; False, and nothing written, where its key is there."""
         if not row.get("key"):

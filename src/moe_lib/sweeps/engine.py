@@ -147,8 +147,10 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
     try:
         with _only_one(folder):
             ledger = Ledger(ledger_path)
-            if run.key not in ledger.keys():
-                ledger.append(execute(run, open_corpus(run.corpus), evaluate, folder, on_step=report))
+            if run.key not in ledger:
+                ledger.append(
+                    execute(run, open_corpus(run.corpus, run.model.vocab_size), evaluate, folder, on_step=report)
+                )
             shutil.rmtree(folder, ignore_errors=True)
     except InputError as error:
         news.send(str(error))

@@ -1,0 +1,109 @@
+"""`moe-lib train` and `moe-lib sweep`: one run, or many."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from moe_lib.config import RunConfig
+    from moe_lib.data import TokenCorpus
+
+LEDGER = Path("experiments/results/runs.jsonl")
+
+LedgerOption = Annotated[Path, typer.Option(help="The ledger that the rows go to.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command()(train)
+    app.command()(sweep)
+
+
+def train(
+    file: Annotated[Path, typer.Argument(help="The run, in YAML.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and tokenizer.")],
+    ledger: LedgerOption = LEDGER,
+    backend: Annotated[str, typer.Option(help="How the experts are computed: grouped_mm or loop.")] = "grouped_mm",
+) -> None:
+    """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.
+
+    Example: `moe-lib train experiments/first-run.yaml --out out`
+    """
+    from moe_lib.cli.live import one_run
+    from moe_lib.config import RunConfig
+    from moe_lib.evaluation import evaluate
+    from moe_lib.ledger import Ledger
+    from moe_lib.training import execute
+
+    console = Console()
+    run = RunConfig.from_yaml(file)
+    corpus = _corpora([run], console)[run.corpus]
+    with one_run(console, run) as on_step:
+        row = execute(run, corpus, evaluate, out, backend=backend, on_step=on_step)
+    corpus.tokenizer.save(str(out / "tokenizer.json"))
+    new = Ledger(ledger).append(row)
+    loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats a token" if "loss" in row else ""
+    console.print(f"{row['status']}: {loss}")
+    console.print(f"row {run.key} {'written to' if new else 'is already in'} {ledger}; weights in {out}")
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep, in YAML.")],
+    ledger: LedgerOption = LEDGER,
+    work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
+    workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one a core.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
+) -> None:
+    """Train every run of a sweep that the ledger does not have yet; killed at any moment, it goes on when called again.
+
+    Example: `moe-lib sweep experiments/first-slice.yaml`
+    """
+    from moe_lib.cli.live import many_runs
+    from moe_lib.ledger import Ledger
+    from moe_lib.sweeps import read_sweep, run_sweep
+    from moe_lib.sweeps.forecast import forecast
+
+    console = Console()
+    runs, rows = read_sweep(file), Ledger(ledger)
+    table = forecast(runs, _corpora(runs, console), rows)
+    if dry_run:
+        _print_plan(table, console)
+        return
+    waiting = [run for run in runs if run.key not in rows]
+    console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
+    with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:
+        given_up = run_sweep(waiting, rows, work, n_workers=workers, on_event=on_event)
+    for run in given_up:
+        console.print(f"given up after its worker died three times: {run.key}")
+    if given_up:
+        raise typer.Exit(1)
+
+
+def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpus]":
+    """The corpora of some runs; `embedded`, which needs no download, is built where it is missing."""
+    from moe_lib.data import open_corpus, prepare
+
+    names = {run.corpus: run.model.vocab_size for run in runs}
+    return {
+        name: prepare(name, vocab_size, say=console.print) if name == "embedded" else open_corpus(name, vocab_size)
+        for name, vocab_size in names.items()
+    }
+
+
+def _print_plan(table: "object", console: Console) -> None:
+    import pandas as pd
+
+    assert isinstance(table, pd.DataFrame)
+    printed = Table("S", "d", "layers", "C", "N", "N_a", "D", "steps", "epochs", "core-hours", "")
+    for row in table.to_dict("records"):
+        printed.add_row(
+            f"{row['sparsity']:.3g}", f"{row['d_model']}", f"{row['n_layers']}", f"{row['flops']:.2e}",
+            f"{row['n_params']:,}", f"{row['n_params_active']:,}", f"{row['n_tokens']:,}", f"{row['n_steps']:,}",
+            f"{row['epochs']:.2f}", f"{row['core_hours']:.2f}", "done" if row["done"] else "",
+        )  # fmt: skip
+    console.print(printed)
+    left = table.loc[~table["done"], "core_hours"].sum()
+    console.print(f"{len(table)} runs, {int(table['done'].sum())} done; {left:.1f} core-hours left")

@@ -1,0 +1,42 @@
+"""What a sweep will cost: counts from the configurations, hours from the throughput that the ledger has seen."""
+
+import pandas as pd
+
+from moe_lib.accounting import count_parameters
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.ledger import Ledger
+from moe_lib.training import plan
+
+
+def forecast(runs: list[RunConfig], corpora: dict[str, TokenCorpus], ledger: Ledger) -> pd.DataFrame:
+    """One row a run: counts, steps, how often the corpus is read, whether it is done, and core-hours it will take.
+
+    The hours divide a run's FLOPs by the median FLOP/s of the ledger's rows (NaN while the ledger is empty);
+    `corpora` is keyed by the runs' corpus names. Raises `InputError` for a run that its corpus is too small for.
+    """
+    rows = ledger.rows()
+    speeds = [row["tokens_per_second"] * row["flops_per_token"] / row["threads"] for row in rows]
+    speed = float(pd.Series(speeds, dtype=float).median())
+    done = {row["key"] for row in rows}
+    table = []
+    for run in runs:
+        schedule = plan(run, len(corpora[run.corpus].train))
+        parameters = count_parameters(run.model)
+        table.append(
+            {
+                "key": run.key,
+                "done": run.key in done,
+                "sparsity": run.model.sparsity,
+                "d_model": run.model.d_model,
+                "n_layers": run.model.n_layers,
+                "flops": schedule.flops,
+                "n_params": parameters.total,
+                "n_params_active": parameters.active,
+                "n_tokens": schedule.n_tokens,
+                "n_steps": schedule.n_steps,
+                "epochs": schedule.epochs,
+                "core_hours": schedule.flops / speed / 3600,
+            }
+        )
+    return pd.DataFrame(table)
