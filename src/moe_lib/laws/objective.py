@@ -70,9 +70,14 @@ class Problem:
     weights: Array
     objective: Objective
 
+    @property
+    def n(self) -> int:
+        """Number of runs."""
+        return len(self.observed)
+
     def residuals(self, x: Array) -> Array:
         """Predicted minus observed, `[n]`, of log loss or of loss."""
-        return self._residuals(self._terms(x).sum(axis=0))
+        return self._residuals(self.terms(x).sum(axis=0))
 
     def value(self, x: Array) -> float:
         """The objective."""
@@ -80,7 +85,7 @@ class Problem:
 
     def value_and_gradient(self, x: Array) -> tuple[float, Array]:
         """The objective and its gradient in x, `[k + m]`."""
-        terms = self._terms(x)
+        terms = self.terms(x)
         predicted = terms.sum(axis=0)
         residuals = self._residuals(predicted)
         pull = self.weights * self.objective.psi(residuals)
@@ -91,12 +96,13 @@ class Problem:
 
     def jacobian(self, x: Array) -> Array:
         """Derivative of the residuals in x, `[n, k + m]`."""
-        terms = self._terms(x)
+        terms = self.terms(x)
         share = terms if self.objective.raw else terms / terms.sum(axis=0)
         in_exponents = np.einsum("mkn,kn->mn", self.basis.jacobian(x[self.n_terms :]), share)
         return np.concatenate([share, in_exponents]).T
 
-    def _terms(self, x: Array) -> Array:
+    def terms(self, x: Array) -> Array:
+        """What every term adds to the prediction, `[k, n]`."""
         log_terms = self.basis.log_terms(x[self.n_terms :]) + x[: self.n_terms, None]
         return np.exp(np.clip(log_terms, *EXPONENT_RANGE))
 

@@ -8,7 +8,7 @@
 Least absolute deviations have kinks; they are approached through Huber losses of shrinking delta.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
@@ -24,11 +24,17 @@ POLISHES = 16
 AGREEMENT = 1e-6  # relative difference of objectives below which two searches found the same optimum
 FLOOR = 1e-4  # share of the loss that a term starts with where least squares put its coefficient to zero
 ROUNDS = 8
+LARGEST_LOG = 690.0  # of a coefficient that comes out: it stays a finite number
+NOTHING = 1e-15  # an objective that is zero but for rounding
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted law and how it was found. `objective` is the sum over runs; `x` the internal parameters."""
+    """A fitted law and how it was found.
+
+    `objective` is the sum over the `n` runs; `cells` exponent cells were projected, `starts` of them polished, and
+    `agreeing_starts` polishes ended within 1e-6 of the best objective. `x` are the internal parameters.
+    """
 
     law: Law
     objective: float
@@ -47,53 +53,80 @@ class Fit:
 
     @property
     def problem(self) -> Problem:
-        """The problem that was solved, to be solved again with other weights."""
+        """The problem that was solved."""
         return make_problem(self.law.form, self.columns, self.kind)
+
+    @property
+    def residuals(self) -> Array:
+        """Predicted minus observed, of log loss (or of loss for a raw objective), a run each."""
+        return self.problem.residuals(self.x)
 
 
 def fit(
     form: Form,
     columns: Columns,
     objective: str = "huber:1e-3",
+    *,
     raw: bool = False,
+    grid: Mapping[str, tuple[float, ...]] | None = None,
     polishes: int = POLISHES,
 ) -> Fit:
-    """Fit `form` to runs: columns of its inputs and its target (L, in nats a token), validated beforehand.
+    """Fit `form` to runs: columns of its inputs and its target (L in nats a token), validated beforehand.
 
+    `objective` is summed over runs, on log loss unless `raw`; `grid` replaces the form's own grid of exponents.
     Raises `InputError` where there are fewer runs than coefficients.
     """
-    kind = Objective.parse(objective, raw)
     data = {name: np.asarray(columns[name], dtype=np.float64) for name in (*form.inputs, form.target)}
-    problem = make_problem(form, data, kind)
+    problem = make_problem(form, data, Objective.parse(objective, raw))
     size = len(form.coefficients) + len(form.exponents)
     if len(problem.observed) < size:
-        raise InputError(f"{form.name} has {size} coefficients and needs at least as many runs, here are "
-                         f"{len(problem.observed)}")
-    grid = np.array(list(product(*(form.grid[name] for name in form.exponents))))
-    starts = project(problem, grid)[:polishes]
-    found = [polish(problem, start) for start in starts]
+        raise InputError(f"{form.name} has {size} coefficients and needs at least {size} runs, here are {problem.n}")
+    exponents = np.array(list(product(*((grid or form.grid)[name] for name in form.exponents))))
+    found = [polish(problem, start) for start in project(problem, exponents)[:polishes]]
     values = np.array([problem.value(x) for x in found])
     best = found[int(np.argmin(values))]
-    law = Law(form, form.named(np.exp(best[: problem.n_terms]), best[problem.n_terms :]), f"fit to {len(data[form.target])} runs")
     return Fit(
-        law=law,
+        law=law_at(form, best, f"fit to {problem.n} runs"),
         objective=float(values.min()),
-        kind=kind,
-        n=len(problem.observed),
-        cells=len(grid),
-        starts=len(starts),
-        agreeing_starts=int(np.sum(values <= values.min() * (1 + AGREEMENT) + 1e-15)),
+        kind=problem.objective,
+        n=problem.n,
+        cells=len(exponents),
+        starts=len(found),
+        agreeing_starts=int(np.sum(values <= values.min() * (1 + AGREEMENT) + NOTHING)),
         x=best,
         columns=data,
     )
 
 
-def make_problem(form: Form, columns: Columns, kind: Objective, weights: Array | None = None) -> Problem:
-    """Bind a form to runs."""
+def refit(fitted: Fit, weights: Array) -> Array:
+    """Internal parameters of the same fit with other weights of its runs (0 leaves a run out).
+
+    The search starts at the fit's optimum, and where that had lost a term once more with the term brought back.
+    """
+    problem = replace(fitted.problem, weights=weights)
+    found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
+    return min(found, key=problem.value)
+
+
+def revived(problem: Problem, x: Array) -> list[Array]:
+    """x with its vanished terms raised to a hundredth of the target; empty where no term had vanished."""
+    size = np.median(problem.terms(x) / problem.observed, axis=1)
+    vanished = size < FLOOR
+    raised = x.copy()
+    raised[: problem.n_terms] += np.where(vanished, np.log(0.01 / np.maximum(size, 1e-300)), 0)
+    return [raised] if vanished.any() else []
+
+
+def law_at(form: Form, x: Array, source: str = "") -> Law:
+    """The law of internal parameters x."""
+    k = len(form.coefficients)
+    return Law(form, form.named(np.exp(np.clip(x[:k], -LARGEST_LOG, LARGEST_LOG)), x[k:]), source)
+
+
+def make_problem(form: Form, columns: Columns, kind: Objective) -> Problem:
+    """Bind a form to runs, each with weight 1."""
     observed = np.asarray(columns[form.target], dtype=np.float64)
-    return Problem(
-        form.bind(columns), len(form.coefficients), observed, np.ones_like(observed) if weights is None else weights, kind
-    )
+    return Problem(form.bind(columns), len(form.coefficients), observed, np.ones_like(observed), kind)
 
 
 def project(problem: Problem, grid: Array) -> list[Array]:
@@ -183,7 +216,9 @@ def _frame(problem: Problem, x: Array, moving: Array) -> tuple[Array, float]:
     """Matrix from round coordinates to parameters, and the unit in which the objective is of order one."""
     residuals = np.abs(problem.residuals(x))
     kind = problem.objective
-    curvature = problem.weights * (np.minimum(1, kind.delta / np.maximum(residuals, 1e-300)) if kind.kind == "huber" else 2)
+    curvature = problem.weights * (
+        np.minimum(1, kind.delta / np.maximum(residuals, 1e-300)) if kind.kind == "huber" else 2
+    )
     rows = problem.jacobian(x)[:, moving] * np.sqrt(curvature)[:, None]
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     unit = max(problem.value(x), 1e-300)
