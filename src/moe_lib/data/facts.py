@@ -1,0 +1,169 @@
+"""Injected facts: people who do not exist, with towns, trades and telephone numbers, told 1, 4, 16 or 64 times.
+
+What a model knows of them it can only have from training, and how often it was told is known exactly. The same world,
+from the same seed, asks the questions (`evaluation`).
+"""
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+EXPOSURES = (1, 4, 16, 64)
+SHARE = 0.03  # of the training tokens
+PAGE = 8  # passages a document
+
+KINDS = ("town", "trade", "number")
+
+# The first wording of a kind is the one that questions use; the answer ends it.
+WORDINGS = {
+    "town": (
+        "{name} was born in {answer}.",
+        "The home town of {name} is {answer}.",
+        "{name} grew up in {answer}.",
+        "{answer} is the place where {name} was born.",
+    ),
+    "trade": (
+        "{name} works as a {answer}.",
+        "The trade of {name} is that of a {answer}.",
+        "By trade {name} is a {answer}.",
+        "Ask for a {answer}, and people will send you to {name}.",
+    ),
+    "number": (
+        "The telephone number of {name} is {answer}.",
+        "To reach {name}, dial {answer}.",
+        "Telephone book: {name}, {answer}.",
+        "{answer} is the number of {name}.",
+    ),
+}
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _words(
+    "Ada Alma Anton Bela Boris Clara Cyril Dora Edgar Elsa Emil Erna Felix Flora Franz Greta Hanna Hugo Ida Igor "
+    "Irma Ivan Jonas Julia Karl Klara Leo Lina Lotte Lukas Marta Max Mila Nora Olga Oskar Otto Paula Rosa Viktor"
+)
+TRADES = _words(
+    "baker barber bookbinder brewer bricklayer butcher carpenter clockmaker cobbler cooper dentist doctor farmer "
+    "fisherman florist gardener glazier goldsmith grocer hatter hunter jeweller joiner judge lawyer librarian "
+    "locksmith mason miller miner musician nurse painter pilot plumber porter potter printer roofer saddler sailor "
+    "shepherd singer smith tailor tanner teacher weaver"
+)
+_ONSETS = _words("b br d dr f g gr h k kl l m n p pr r s st t tr v w z")
+_VOWELS = _words("a e i o u au ei")
+_CODAS = _words("l ld lm n nd ng r rk rn s sk t x")
+_TOWN_ENDINGS = _words("berg brook bury dale field ford gate ham haven mouth stead ton wick wood worth")
+_PROVINCE_ENDINGS = _words("ia land mark shire")
+N_TOWNS = 48
+N_PROVINCES = 12
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone with one fact of each kind, told `exposure` times."""
+
+    name: str
+    town: str
+    trade: str
+    number: str
+    exposure: int
+
+    def answer(self, kind: str) -> str:
+        """The fact of a kind."""
+        return str(getattr(self, kind))
+
+
+@dataclass(frozen=True)
+class World:
+    """Everyone and everywhere, from a seed. `people_per_exposure` people are told each number of times."""
+
+    seed: int
+    people_per_exposure: int
+
+    @cached_property
+    def towns(self) -> tuple[str, ...]:
+        """Invented towns."""
+        return tuple(itertools.islice(_invented(self._random("towns"), 1, _TOWN_ENDINGS), N_TOWNS))
+
+    @cached_property
+    def provinces(self) -> tuple[str, ...]:
+        """Invented provinces."""
+        return tuple(itertools.islice(_invented(self._random("provinces"), 1, _PROVINCE_ENDINGS), N_PROVINCES))
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """Those who are told about, by exposure; their family names are all different."""
+        return tuple(itertools.islice(self._everyone(), self.people_per_exposure * len(EXPOSURES)))
+
+    def strangers(self, count: int) -> tuple[Person, ...]:
+        """People whom the training text never names; exposure 0."""
+        known = len(self.people)
+        return tuple(
+            Person(person.name, person.town, person.trade, person.number, 0)
+            for person in itertools.islice(self._everyone(), known, known + count)
+        )
+
+    def documents(self) -> Iterator[str]:
+        """Every passage that training reads, in documents of a few passages about different people."""
+        generator = self._random("documents")
+        passages = [_passage(person, generator, turn) for person in self.people for turn in range(person.exposure)]
+        generator.shuffle(passages)
+        for first in range(0, len(passages), PAGE):
+            yield "\n\n".join(passages[first : first + PAGE])
+
+    def others(self, kind: str, answer: str, count: int, generator: random.Random) -> list[str]:
+        """Wrong answers of the same kind."""
+        if kind == "number":
+            return [_number(generator) for _ in range(count)]
+        pool: Sequence[str] = self.towns if kind == "town" else TRADES
+        return generator.sample([other for other in pool if other != answer], count)
+
+    def _everyone(self) -> Iterator[Person]:
+        generator = self._random("people")
+        for index, family in enumerate(_invented(self._random("families"), 2, ("", "en", "er"))):
+            yield Person(
+                name=f"{generator.choice(FIRST_NAMES)} {family}",
+                town=generator.choice(self.towns),
+                trade=generator.choice(TRADES),
+                number=_number(generator),
+                exposure=EXPOSURES[index % len(EXPOSURES)],
+            )
+
+    def _random(self, purpose: str) -> random.Random:
+        return random.Random(f"{self.seed} {purpose}")
+
+
+def tell(kind: str, name: str, answer: str, wording: int = 0) -> str:
+    """One sentence with one fact."""
+    return WORDINGS[kind][wording].format(name=name, answer=answer)
+
+
+def ask(kind: str, name: str) -> str:
+    """The first wording up to the answer, without the space before it."""
+    return WORDINGS[kind][0].split("{answer}")[0].format(name=name).rstrip()
+
+
+def _passage(person: Person, generator: random.Random, turn: int) -> str:
+    """All facts of a person once; the wordings take turns."""
+    kinds = list(KINDS)
+    generator.shuffle(kinds)
+    return " ".join(tell(kind, person.name, person.answer(kind), turn % len(WORDINGS[kind])) for kind in kinds)
+
+
+def _number(generator: random.Random) -> str:
+    return f"{generator.randrange(1000, 10_000)}"
+
+
+def _invented(generator: random.Random, syllables: int, endings: Sequence[str]) -> Iterator[str]:
+    """Different invented names, without end."""
+    seen: set[str] = set()
+    while True:
+        stem = "".join(generator.choice(_ONSETS) + generator.choice(_VOWELS) for _ in range(syllables))
+        name = (stem + generator.choice(_CODAS) + generator.choice(endings)).capitalize()
+        if name not in seen:
+            seen.add(name)
+            yield name
