@@ -62,7 +62,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
 
 
 def _first_sentence(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelling explains the rest
     field = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":

@@ -1,5 +1,6 @@
 """`moe-lib train` and `moe-lib sweep`: one run, or many."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from moe_lib.config import RunConfig
     from moe_lib.data import TokenCorpus
 
@@ -93,17 +96,21 @@ def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpu
     }
 
 
-def _print_plan(table: "object", console: Console) -> None:
-    import pandas as pd
-
-    assert isinstance(table, pd.DataFrame)
-    printed = Table("S", "d", "layers", "C", "N", "N_a", "D", "steps", "epochs", "core-hours", "")
+def _print_plan(table: "pd.DataFrame", console: Console) -> None:
+    printed = Table("S", "shape", "C", "N", "N_a", "D", "steps", "epochs", "core-h")
     for row in table.to_dict("records"):
+        hours = "done" if row["done"] else f"{row['core_hours']:.2f}"
+        millions = (f"{row[name] / 1e6:.2f}M" for name in ("n_params", "n_params_active", "n_tokens"))
         printed.add_row(
-            f"{row['sparsity']:.3g}", f"{row['d_model']}", f"{row['n_layers']}", f"{row['flops']:.2e}",
-            f"{row['n_params']:,}", f"{row['n_params_active']:,}", f"{row['n_tokens']:,}", f"{row['n_steps']:,}",
-            f"{row['epochs']:.2f}", f"{row['core_hours']:.2f}", "done" if row["done"] else "",
-        )  # fmt: skip
+            f"{row['sparsity']:.3g}",
+            f"{row['d_model']} x {row['n_layers']}",
+            f"{row['flops']:.1e}",
+            *millions,
+            f"{row['n_steps']:,}",
+            f"{row['epochs']:.2f}",
+            hours,
+        )
     console.print(printed)
-    left = table.loc[~table["done"], "core_hours"].sum()
-    console.print(f"{len(table)} runs, {int(table['done'].sum())} done; {left:.1f} core-hours left")
+    left = table.loc[~table["done"], "core_hours"].sum(skipna=False)
+    hours = "hours unknown until the ledger has a row" if math.isnan(left) else f"{left:.1f} core-hours left"
+    console.print(f"{len(table)} runs, {int(table['done'].sum())} done; {hours}")

@@ -22,7 +22,7 @@ EMBEDDING_STD = 0.02
 
 @dataclass(frozen=True)
 class Output:
-    """What a model returns: `logits_BTV`, or `nll_BT` (at least float32, nats) where targets were given; routing by layer."""
+    """What a model returns: `logits_BTV`, or with targets `nll_BT` (nats, at least float32); routing by layer."""
 
     logits_BTV: Tensor | None
     nll_BT: Tensor | None

@@ -1,0 +1,45 @@
+"""A small corpus of made-up text, prepared once for all tests."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus, prepare
+
+torch.set_num_threads(1)  # small models; tests run side by side
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place of its own for corpora, for this process and those it starts."""
+    root = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOE_LIB_DATA", str(root))
+        yield root
+
+
+@pytest.fixture(scope="session")
+def small_corpus(data_root: Path) -> TokenCorpus:
+    """Two hundred documents of sentences that repeat, at a vocabulary of 300."""
+    folder = data_root / "small"
+    folder.mkdir()
+    rng = random.Random(0)
+    names, verbs = ["Ada", "Emmy", "Sofia", "Grace"], ["counts", "routes", "fits", "reads"]
+    for number in range(200):
+        sentences = [f"{rng.choice(names)} {rng.choice(verbs)} {rng.randint(1, 99)} tokens. " for _ in range(40)]
+        (folder / f"{number}.txt").write_text("".join(sentences))
+    return prepare(str(folder), vocab_size=300)
+
+
+@pytest.fixture
+def small_run(small_corpus: TokenCorpus, data_root: Path) -> RunConfig:
+    """A run of about twenty steps, done in a second."""
+    return RunConfig(
+        corpus=str(data_root / "small"),
+        model={"d_model": 16, "n_layers": 1, "n_heads": 2, "sparsity": 0.75, "vocab_size": 300, "context_length": 32},
+        training={"flops": 1e8, "batch_size": 4, "learning_rate": 1e-2},
+    )

@@ -1,0 +1,60 @@
+"""Sweep files: every combination once, in the order of the file, and a clear word where one is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from moe_lib.errors import InputError
+from moe_lib.sweeps import read_sweep
+
+GRID = """
+base:
+  model: {n_heads: 2}
+  training: {flops: 1.0e+9}
+grid:
+  model: [{d_model: 16, n_layers: 1}, {d_model: 32, n_layers: 2}]
+  model.sparsity: [0, 0.75, 0.9]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_grid_is_the_product_of_its_lists(tmp_path: Path) -> None:
+    runs = read_sweep(write(tmp_path, GRID))
+    found = [(run.model.d_model, run.model.sparsity) for run in runs]
+    assert found == [(16, 0), (16, 0.75), (16, 0.9), (32, 0), (32, 0.75), (32, 0.9)]
+    assert {run.model.n_heads for run in runs} == {2}
+
+
+def test_blocks_add_runs_and_none_comes_twice(tmp_path: Path) -> None:
+    blocks = (
+        GRID
+        + """
+blocks:
+  - base: {model: {d_model: 16, n_layers: 1, sparsity: 0.75}, training: {flops: 1.0e+9}}
+    grid: {training.seed: [0, 1, 2]}
+"""
+    )
+    runs = read_sweep(write(tmp_path, blocks))
+    assert len(runs) == 6 + 2
+    assert len({run.key for run in runs}) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("sparsity: [0, 0.75, 0.9]", "sparsity: [1.5]"), "sparsity = 1.5 has to lie in"),
+        (("d_model: 16", "d_modle: 16"), "model.d_modle is not a field here"),
+        (("grid:", "girds:"), "girds is not a field here"),
+        (("{flops: 1.0e+9}", "{}"), "training.flops is missing"),
+        (("[0, 0.75, 0.9]", "0.75"), "grid.model.sparsity = 0.75 is not allowed"),
+    ],
+)
+def test_what_is_wrong_is_named(change: tuple[str, str], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as refusal:
+        read_sweep(write(tmp_path, GRID.replace(*change)))
+    assert sentence in str(refusal.value)

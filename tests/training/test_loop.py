@@ -1,0 +1,113 @@
+"""The loop: exact, resumable to the last bit, and honest about a divergence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.errors import InputError
+from moe_lib.training import Progress, execute, plan, train
+from moe_lib.training.run import loss_curve
+
+
+class Killed(Exception):
+    """Stands in for a kill at a step boundary; tests/sweeps has real ones."""
+
+
+def killed_at(step: int):
+    def on_step(progress: Progress) -> None:
+        if progress.step == step:
+            raise Killed
+
+    return on_step
+
+
+def train_with_kills(run: RunConfig, corpus: TokenCorpus, folder: Path, steps: list[int]) -> torch.Tensor:
+    for step in steps:
+        with pytest.raises(Killed):
+            train(run, corpus, folder, seconds_between_checkpoints=0, on_step=killed_at(step))
+    return train(run, corpus, folder, seconds_between_checkpoints=0).losses
+
+
+def test_same_run_gives_the_same_losses_whatever_ran_before(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    first = train(small_run, small_corpus).losses
+    torch.manual_seed(123)
+    np.random.seed(5)  # noqa: NPY002
+    train(small_run.with_(training=small_run.training.with_(seed=7)), small_corpus)
+    assert torch.equal(train(small_run, small_corpus).losses, first)
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    undisturbed = train(small_run, small_corpus)
+    resumed = train_with_kills(small_run, small_corpus, tmp_path, [1, 5, 6, 12])
+    assert torch.equal(resumed, undisturbed.losses)
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert len(list(tmp_path.glob("step-*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: data[:-1] + bytes([data[-1] ^ 1])]
+)
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
+    damage: object, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    undisturbed = train(small_run, small_corpus).losses
+    with pytest.raises(Killed):
+        train(small_run, small_corpus, tmp_path, seconds_between_checkpoints=0, on_step=killed_at(8))
+    newest = max(tmp_path.glob("step-*.safetensors"))
+    newest.write_bytes(damage(newest.read_bytes()))  # type: ignore[operator]
+    with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+        resumed = train(small_run, small_corpus, tmp_path).losses
+    assert torch.equal(resumed, undisturbed)
+
+
+def test_checkpoints_of_another_run_are_left_alone(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    train(small_run, small_corpus, tmp_path)
+    other = small_run.with_(training=small_run.training.with_(seed=1))
+    assert not torch.equal(train(other, small_corpus, tmp_path).losses, train(small_run, small_corpus).losses)
+
+
+def test_training_learns(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    longer = small_run.with_(training=small_run.training.with_(flops=1e9))
+    losses = train(longer, small_corpus).losses
+    assert losses[-10:].mean() < 0.6 * losses[0]
+
+
+def test_an_exploding_loss_ends_the_run_as_diverged(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    wild = small_run.with_(training=small_run.training.with_(learning_rate=1e4, warmup_fraction=0.0))
+    row = execute(wild, small_corpus, lambda model, corpus: {"loss": 0.0})
+    assert row["status"] == "diverged"
+    assert "loss" not in row
+    assert len(row["curve"]["step"]) < row["n_steps"]
+
+
+def test_the_budget_is_spent_to_within_half_a_step(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    schedule = plan(small_run, len(small_corpus.train))
+    assert abs(schedule.flops - 1e8) <= schedule.tokens_per_step * schedule.flops_per_token / 2
+
+
+def test_more_tokens_than_the_corpus_has_are_refused(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    greedy = small_run.with_(training=small_run.training.with_(flops=1e12))
+    with pytest.raises(InputError, match=r"training\.flops = 1e\+12 buys .* at most max_epochs = 1 is allowed"):
+        train(greedy, small_corpus)
+
+
+def test_a_vocabulary_that_is_too_small_is_refused(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    narrow = small_run.with_(model=small_run.model.with_(vocab_size=200))
+    with pytest.raises(InputError, match=r"model\.vocab_size = 200 is smaller than the corpus's, 300"):
+        train(narrow, small_corpus)
+
+
+def test_the_curve_keeps_the_mean_of_all_losses() -> None:
+    losses = np.linspace(5, 3, 1234).astype(np.float32)
+    curve = loss_curve(losses)
+    widths = np.diff([0, *curve["step"]])
+    assert curve["step"][-1] == 1234
+    assert np.average(curve["loss"], weights=widths) == pytest.approx(losses.mean(), abs=1e-4)
