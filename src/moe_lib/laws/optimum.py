@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from moe_lib.accounting import Convention
+from moe_lib.accounting import CONVENTIONS, Convention
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.shapes import active_params
 
-SMALLEST, LARGEST = 1e5, 1e16  # parameters searched
+SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
 SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one expert of a billion
 INDIFFERENCE = 0.01  # nats a token
 GOLDEN = (np.sqrt(5) - 1) / 2
@@ -50,6 +50,8 @@ class Budget:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.flops) and self.flops > 0):
             raise InputError(f"flops = {self.flops:g} has to be positive and finite")
+        if self.convention not in CONVENTIONS:
+            raise InputError(f"convention = {self.convention!r} has to be one of {', '.join(CONVENTIONS)}")
         beyond = [x for x in self.law.form.inputs if x not in ("N", "Na", "D", "S")]
         if beyond or "D" not in self.law.form.inputs:
             raise InputError(f"law = {self.law.form.name} has no optimum of a budget: it has to be a law in N, D and S")
@@ -186,7 +188,9 @@ def warnings_of(budget: Budget, n: float, s: float) -> tuple[str, ...]:
     limits = budget.law.limits or {}
     found = []
     if s > limits.get("S", 1):
-        found.append(f"S = {s:.6g} lies beyond {limits['S']:g}, the sparsest model that the law was fitted on")
+        found.append(
+            f"1 - S = {1 - s:.3g} lies beyond S = {limits['S']:g}, the sparsest model that the law was fitted on"
+        )
     if n > limits.get("N", np.inf):
         found.append(f"N = {n:.3g} lies beyond {limits['N']:.3g}, the largest model that the law was fitted on")
     if n <= SMALLEST * 1.001 or n >= LARGEST * 0.999:

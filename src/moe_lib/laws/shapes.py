@@ -8,11 +8,11 @@ Eq. 6 speaks of N, D and S, a budget of C = 6 N_a D; which N_a belongs to (N, S)
   Width and experts are continuous; norms are left out. With two matrices and d_model = 512, N_a / N is .065 at S = .98.
 """
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from moe_lib.accounting import Convention
+from moe_lib.accounting import CONVENTIONS, Convention
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array
 
@@ -40,8 +40,8 @@ def width_of(n_params: Any, sparsity: Any, convention: Convention) -> Array:
 
 
 def _matrices(convention: Convention) -> int:
-    if convention not in get_args(Convention):
-        raise InputError(f"convention = {convention!r} has to be one of {', '.join(get_args(Convention))}")
+    if convention not in CONVENTIONS:
+        raise InputError(f"convention = {convention!r} has to be one of {', '.join(CONVENTIONS)}")
     return 2 if convention == "two-embeddings" else 1
 
 

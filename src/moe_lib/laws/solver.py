@@ -23,7 +23,8 @@ from moe_lib.laws.parametric import Law
 POLISHES = 16
 AGREEMENT = 1e-6  # relative difference of objectives below which two searches found the same optimum
 FLOOR = 1e-4  # share of the loss that a term starts with where least squares put its coefficient to zero
-ROUNDS = 8
+ROUNDS, ITERATIONS = 30, 100  # of a polish; the coordinates are made round again after each round
+FLATTEST = 1e-4  # smallest singular value, relative to the largest, that the round coordinates still stretch
 LARGEST_LOG = 690.0  # of a coefficient that comes out: it stays a finite number
 NOTHING = 1e-15  # an objective that is zero but for rounding
 
@@ -201,7 +202,14 @@ def _polish(problem: Problem, start: Array, free: Array | None) -> Array:
             np.zeros(frame.shape[1]),
             jac=True,
             method="L-BFGS-B",
-            options={"maxiter": 500, "maxfun": 1000, "maxcor": 30, "ftol": 1e-15, "gtol": 1e-10, "maxls": 40},
+            options={
+                "maxiter": ITERATIONS,
+                "maxfun": 2 * ITERATIONS,
+                "maxcor": 30,
+                "ftol": 1e-15,
+                "gtol": 1e-10,
+                "maxls": 40,
+            },
         )
         after = problem.value(x + frame @ result.x)
         if after < value:
@@ -223,5 +231,5 @@ def _frame(problem: Problem, x: Array, moving: Array) -> tuple[Array, float]:
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
     unit = max(problem.value(x), 1e-300)
     frame = np.zeros((len(x), len(values)))
-    frame[moving] = directions.T / np.maximum(values, 1e-7 * values[0]) * np.sqrt(unit)
+    frame[moving] = directions.T / np.maximum(values, FLATTEST * values[0]) * np.sqrt(unit)
     return frame, unit

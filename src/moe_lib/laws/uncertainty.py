@@ -4,8 +4,9 @@ The spread over starts of an optimiser is no standard error; everything here res
 """
 
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -50,17 +51,23 @@ class Resamples:
         return low, high
 
 
-def bootstrap(fitted: Fit, resamples: int, seed: int = 0, cluster: Iterable[Any] | None = None) -> Resamples:
+def bootstrap(
+    fitted: Fit, resamples: int, seed: int = 0, cluster: Iterable[Any] | None = None, workers: int = 1
+) -> Resamples:
     """Refits to resampled runs, under the objective of the fit.
 
     Runs are drawn with replacement, whole clusters where `cluster` gives each run a label (runs of one configuration
-    share their luck).
+    share their luck). The result does not depend on the number of `workers` (processes).
     """
     labels = np.arange(fitted.n) if cluster is None else pd.factorize(np.asarray(list(cluster)))[0]
     groups = int(labels.max()) + 1
     draws = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
     counts = [np.bincount(draw, minlength=groups).astype(np.float64)[labels] for draw in draws]
-    return Resamples(fitted.law.form, np.stack([refit(fitted, weights) for weights in counts]))
+    if workers == 1:
+        return Resamples(fitted.law.form, np.stack([refit(fitted, weights) for weights in counts]))
+    with ProcessPoolExecutor(workers) as pool:
+        found = pool.map(partial(refit, fitted), counts, chunksize=-(-resamples // (4 * workers)))
+        return Resamples(fitted.law.form, np.stack(list(found)))
 
 
 def standard_errors(fitted: Fit) -> dict[str, float]:
