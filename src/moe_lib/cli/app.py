@@ -4,11 +4,11 @@ import sys
 
 import typer
 
-from moe_lib.cli import count, data, laws, runs
+from moe_lib.cli import count, data, evaluate, laws, runs
 from moe_lib.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-for group in (count, data, laws, runs):
+for group in (count, data, evaluate, laws, runs):
     group.register(app)
 
 

@@ -47,6 +47,7 @@ def train(
     with one_run(console, run) as on_step:
         row = execute(run, corpus, evaluate, out, backend=backend, on_step=on_step)
     corpus.tokenizer.save(str(out / "tokenizer.json"))
+    (out / "run.json").write_text(run.model_dump_json(indent=2), encoding="utf-8")
     new = Ledger(ledger).append(row)
     loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats a token" if "loss" in row else ""
     console.print(f"{row['status']}: {loss}")

@@ -14,7 +14,7 @@ import numpy as np
 from moe_lib.data import corpus as corpora
 from moe_lib.data.corpus import END_OF_TEXT, FILES, FactsRecord, Manifest, SliceRecord, Tokens
 from moe_lib.data.duplicates import WORKERS, near_duplicates
-from moe_lib.data.facts import EXPOSURES, SHARE, World
+from moe_lib.data.facts import EXPOSURES, SEED, SHARE, World
 from moe_lib.data.recipes import Recipe
 from moe_lib.data.slices import TextSlice
 from moe_lib.errors import InputError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 HELDOUT_ONE_IN = 32
 TOKENIZER_SAMPLE = 6_000_000  # characters of text that the merges are learned from
 CHUNK = 512  # documents encoded at once
-FACTS_SEED = 2025
 LICENCE_OF_FACTS = "none needed: invented here"
 
 Say = Callable[[str], None]
@@ -140,20 +139,20 @@ def _write_tokens(tokenizer: "Tokenizer", documents: list[Document], folder: Pat
 
 def _write_facts(tokenizer: "Tokenizer", n_train: int, folder: Path) -> tuple[FactsRecord, SliceRecord]:
     """Append as many invented people to the training tokens as their share allows."""
-    sample = sum(map(len, encoded(tokenizer, World(FACTS_SEED, 8).documents()))) / 8
+    sample = sum(map(len, encoded(tokenizer, World(SEED, 8).documents()))) / 8
     people = max(1, int(n_train * SHARE / (1 - SHARE) / sample))
-    texts = list(World(FACTS_SEED, people).documents())
+    texts = list(World(SEED, people).documents())
     n_tokens = 0
     with open(folder / "train.bin", "ab") as train:
         for tokens in encoded(tokenizer, texts):
             train.write(tokens.tobytes())
             n_tokens += len(tokens)
-    facts = FactsRecord(seed=FACTS_SEED, people_per_exposure=people, exposures=EXPOSURES, n_tokens=n_tokens)
+    facts = FactsRecord(seed=SEED, people_per_exposure=people, exposures=EXPOSURES, n_tokens=n_tokens)
     return facts, SliceRecord(
         name="facts",
         prose=False,
         licence=LICENCE_OF_FACTS,
-        sources={"seed": str(FACTS_SEED)},
+        sources={"seed": str(SEED)},
         n_documents=len(texts),
         n_duplicates=0,
         n_bytes=sum(len(text.encode()) for text in texts),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+SEED = 2025
 EXPOSURES = (1, 4, 16, 64)
 SHARE = 0.03  # of the training tokens
 PAGE = 8  # passages a document

@@ -3,11 +3,17 @@
 from typing import Any
 
 from moe_lib.data import TokenCorpus
-from moe_lib.evaluation.upstream import LanguageModel, upstream_loss
+from moe_lib.evaluation.probes import ask_probes, associative_recall
+from moe_lib.evaluation.scoring import LanguageModel
+from moe_lib.evaluation.tasks import read_tasks, run_task
+from moe_lib.evaluation.upstream import heldout_losses, upstream_loss
 
-__all__ = ["LanguageModel", "evaluate", "upstream_loss"]
+__all__ = ["LanguageModel", "evaluate", "read_tasks", "run_task"]
 
 
 def evaluate(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
-    """Everything a run's row records of its trained model."""
-    return upstream_loss(model, corpus)
+    """Everything a run's row records of its trained model: the upstream loss, and under `probes` every probe."""
+    tokens, losses = heldout_losses(model, corpus)
+    probes = ask_probes(model, corpus)
+    probes["associative_recall"] = associative_recall(tokens, losses, model.config.context_length)
+    return {**upstream_loss(corpus, losses), "probes": probes}

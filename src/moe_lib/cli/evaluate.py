@@ -1,0 +1,61 @@
+"""`moe-lib eval`: what a trained model knows, beside the same model untrained."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def register(app: typer.Typer) -> None:
+    """Add this file's commands."""
+    app.command(name="eval")(evaluate)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="What `moe-lib train` left.")],
+    corpus: Annotated[str, typer.Option(help="Corpus of the held-out text; default: the one it was trained on.")] = "",
+    tasks: Annotated[Path | None, typer.Option(help="Folder of few-shot tasks (JSONL).")] = None,
+    rows: Annotated[int, typer.Option(help="Rows of each task, 0 for all.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Held-out loss, probes and few-shot tasks of a trained model, beside the same model untrained.
+
+    Example: `moe-lib eval out --tasks my-tasks`
+    """
+    from moe_lib.evaluation.report import compare, load_trained
+
+    trained, untrained, text = load_trained(folder, corpus or None)
+    report = compare(trained, untrained, text, tasks, rows or None)
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    console = Console()
+    _print_loss(console, report)
+    _print_probes(console, report)
+    for sentence in report["notes"]:
+        console.print(sentence)
+
+
+def _print_loss(console: Console, report: dict[str, Any]) -> None:
+    table = Table("held-out text", "trained, nats a token", "bits a byte", "untrained")
+    trained, untrained = report["trained"], report["untrained"]
+    for name, one, other in [
+        ("all", trained, untrained),
+        *((name, trained["slices"][name], untrained["slices"][name]) for name in trained["slices"]),
+    ]:
+        loss = f"{one['loss']:.4f} ± {one['loss_standard_error']:.4f}"
+        table.add_row(name, loss, f"{one['bits_per_byte']:.4f}", f"{other['loss']:.4f}")
+    console.print(table)
+
+
+def _print_probes(console: Console, report: dict[str, Any]) -> None:
+    table = Table("question", "n", "trained, nats", "untrained", "accuracy", "untrained", "chance")
+    for row in report["table"]:
+        shares = (
+            "" if row[name] is None else f"{row[name]:.0%}" for name in ("accuracy", "untrained_accuracy", "chance")
+        )
+        table.add_row(row["question"], str(row["n"]), f"{row['nll']:.2f}", f"{row['untrained_nll']:.2f}", *shares)
+    console.print(table)

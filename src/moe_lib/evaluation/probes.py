@@ -1,0 +1,134 @@
+"""Answers to the probes, as numbers: nats of the right answer, accuracy beside chance, and how many were asked."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from moe_lib.data import TokenCorpus
+from moe_lib.evaluation.questions import Question, questions
+from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, score
+
+PASSAGES = 64
+PASSAGE_TOKENS = 64
+
+
+def ask_probes(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
+    """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`.
+
+    `reading_gain` is the mean, over pairs of the same wording and answer, of nats closed-book (told 64 times) minus
+    nats open-book: positive where reading beats remembering.
+    """
+    asked = questions(corpus)
+    answers = _answer(model, corpus, asked)
+    result: dict[str, Any] = {}
+    for (probe, group), index in _groups(asked).items():
+        result.setdefault(probe, {})[group] = _summary([answers[i] for i in index])
+    result["repeated_passages"] = repeated_passages(model, corpus)
+    pairs = _pairs(asked, answers)
+    if pairs:
+        result["reading_gain"] = _mean(np.array([closed - read for closed, read in pairs]))
+    return result
+
+
+def _answer(model: LanguageModel, corpus: TokenCorpus, asked: Sequence[Question]) -> list[list[Score]]:
+    tokenizer = corpus.tokenizer
+    requests = [encode_request(tokenizer, one.context, choice) for one in asked for choice in one.choices]
+    scores = iter(score(model, requests))
+    return [list(itertools.islice(scores, len(question.choices))) for question in asked]
+
+
+def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, question in enumerate(asked):
+        groups.setdefault((question.probe, question.group), []).append(index)
+    return groups
+
+
+def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
+    """Right answers come first; among several the one with the lowest sum of nats is chosen."""
+    nll = np.array([choices[0].nll for choices in answers])
+    several = len(answers[0]) > 1
+    right = [
+        choices[0].nll < min(other.nll for other in choices[1:]) if several else choices[0].greedy
+        for choices in answers
+    ]
+    mean = _mean(nll)
+    return {
+        "nll": mean["mean"],
+        "nll_standard_error": mean["standard_error"],
+        "accuracy": float(np.mean(right)),
+        "chance": 1 / len(answers[0]) if several else 0.0,
+        "n": len(answers),
+        "n_truncated": sum(any(one.truncated for one in choices) for choices in answers),
+    }
+
+
+def _pairs(asked: Sequence[Question], answers: Sequence[Sequence[Score]]) -> list[tuple[float, float]]:
+    """Nats of the same answer, (closed-book, open-book)."""
+    by_pair: dict[str, dict[str, float]] = {}
+    for question, choices in zip(asked, answers, strict=True):
+        if question.pair:
+            by_pair.setdefault(question.pair, {})[question.probe] = choices[0].nll
+    return [(pair["closed_book"], pair["open_book"]) for pair in by_pair.values() if len(pair) == 2]
+
+
+def repeated_passages(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
+    """Nats a token of held-out passages read for the first and for the second time in one context."""
+    width = min(PASSAGE_TOKENS, (model.config.context_length - 1) // 2)
+    documents = corpus.heldout_documents
+    long = documents[documents["stop"] - documents["start"] > width].head(PASSAGES)
+    if long.empty:
+        return {"n": 0}
+    end = corpus.end_of_text
+    rows = [corpus.heldout[start : start + width].tolist() for start in long["start"]]
+    tokens = torch.tensor([[end, *row, end, *row] for row in rows])
+    with torch.no_grad():
+        nll_BT = model(tokens[:, :-1], tokens[:, 1:]).nll_BT
+    assert nll_BT is not None
+    first, second = (nll_BT[:, start : start + width].double().mean(dim=1).numpy() for start in (0, width + 1))
+    gain = _mean(first - second)
+    return {
+        "first": float(first.mean()),
+        "second": float(second.mean()),
+        "gain": gain["mean"],
+        "gain_standard_error": gain["standard_error"],
+        "n": len(rows),
+    }
+
+
+def associative_recall(
+    tokens: npt.NDArray[np.uint16], losses: npt.NDArray[np.float64], context_length: int
+) -> dict[str, Any]:
+    """Nats of tokens that end a repeated trigram of their window, and of all others (cf. Arora et al. 2023).
+
+    `losses` belong to `tokens[1:]`, read in windows of `context_length` without overlap.
+    """
+    repeated = repeats_trigram(tokens, context_length)
+    return {
+        "repeated": float(losses[repeated].mean()) if repeated.any() else None,
+        "others": float(losses[~repeated].mean()),
+        "share": float(repeated.mean()),
+    }
+
+
+def repeats_trigram(tokens: npt.NDArray[np.uint16], context_length: int) -> npt.NDArray[np.bool_]:
+    """For each of `tokens[1:]`: did the trigram that it ends stand earlier in its window?"""
+    marks = np.zeros(len(tokens) - 1, dtype=bool)
+    ids = tokens.tolist()
+    for start in range(0, len(ids) - 1, context_length):
+        seen = set()
+        for at in range(start + 2, min(start + context_length, len(ids) - 1) + 1):
+            trigram = (ids[at - 2], ids[at - 1], ids[at])
+            marks[at - 1] = trigram in seen
+            seen.add(trigram)
+    return marks
+
+
+def _mean(values: npt.NDArray[np.float64]) -> dict[str, float]:
+    n = len(values)
+    error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    return {"mean": float(values.mean()), "standard_error": error, "n": n}

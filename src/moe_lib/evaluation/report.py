@@ -1,0 +1,88 @@
+"""A trained model beside the same model untrained, as one table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from moe_lib.config import ModelConfig, RunConfig
+from moe_lib.data import TokenCorpus, open_corpus
+from moe_lib.errors import InputError
+from moe_lib.evaluation import evaluate
+from moe_lib.evaluation.tasks import read_tasks, run_task
+from moe_lib.model import Transformer, build_model
+
+
+def load_trained(folder: Path, corpus: str | None = None) -> tuple[Transformer, Transformer, TokenCorpus]:
+    """The trained model of a folder, the same model untrained, and the corpus that it was trained on (or `corpus`).
+
+    Raises `InputError` where the folder holds no model, or the corpus has another vocabulary.
+    """
+    if not (folder / "model.safetensors").is_file():
+        raise InputError(f"{folder}: holds no model.safetensors; run: moe-lib train RUN.yaml --out {folder}")
+    config = ModelConfig(**_json(folder / "model.json"))
+    name = corpus or RunConfig(**_json(folder / "run.json")).corpus
+    trained, untrained = build_model(config, 0), build_model(config, 0)
+    missing = trained.load_state_dict(load_file(folder / "model.safetensors"), strict=False).missing_keys
+    if set(missing) - {"unembedding.weight"}:  # a tied matrix is stored once
+        raise InputError(f"{folder}: model.safetensors lacks {sorted(missing)[0]}")
+    return trained.eval(), untrained.eval(), open_corpus(name, config.vocab_size)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"{path}: is missing or no JSON; train the run again, or name the corpus") from None
+    return content
+
+
+def compare(
+    trained: Transformer, untrained: Transformer, corpus: TokenCorpus, tasks: Path | None, max_rows: int | None
+) -> dict[str, Any]:
+    """Both models' evaluation, and `table`: a row a probe or task, with `notes` on contexts that were cut."""
+    read = read_tasks(tasks) if tasks else []
+    report: dict[str, Any] = {"trained": evaluate(trained, corpus), "untrained": evaluate(untrained, corpus)}
+    for name, model in (("trained", trained), ("untrained", untrained)):
+        report[name]["tasks"] = {task.name: run_task(model, corpus.tokenizer, task, max_rows) for task in read}
+    rows = _probe_rows(report["trained"]["probes"], report["untrained"]["probes"])
+    rows += [
+        _row(f"{one['category']}: {name}", one, report["untrained"]["tasks"][name])
+        for name, one in report["trained"]["tasks"].items()
+    ]
+    limit = trained.config.context_length
+    notes = [
+        f"{name}: {one['n_truncated']} of {one['n']} contexts are longer than {limit} tokens and lost their beginning"
+        for name, one in report["trained"]["tasks"].items()
+        if one["n_truncated"]
+    ]
+    return {**report, "table": rows, "notes": notes}
+
+
+def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = [
+        _row(f"{probe.replace('_', ' ')}: {group.replace('_', ' ')}", answers, untrained[probe][group])
+        for probe, groups in trained.items()
+        for group, answers in groups.items()
+        if isinstance(answers, dict)
+    ]
+    for probe, fields in (("repeated_passages", ("first", "second")), ("associative_recall", ("repeated", "others"))):
+        for field in fields:
+            if trained[probe].get(field) is not None:
+                name = f"{probe.replace('_', ' ')}: {field}"
+                one, other = ({"n": "", "nll": result[probe][field]} for result in (trained, untrained))
+                rows.append(_row(name, one, other))
+    return rows
+
+
+def _row(question: str, trained: dict[str, Any], untrained: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "question": question,
+        "n": trained["n"],
+        "nll": trained["nll"],
+        "untrained_nll": untrained["nll"],
+        "accuracy": trained.get("accuracy"),
+        "untrained_accuracy": untrained.get("accuracy"),
+        "chance": trained.get("chance"),
+    }

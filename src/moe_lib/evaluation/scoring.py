@@ -1,0 +1,126 @@
+"""Scoring text: how likely a model finds a continuation after a context."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from moe_lib.config import ModelConfig
+from moe_lib.data.corpus import end_of_text
+from moe_lib.errors import InputError
+
+TOKENS_AT_ONCE = 2_048  # what a core's cache holds is faster than more
+
+
+class Output(Protocol):
+    """What a model returns: logits, or with targets their negative log-likelihood (nats)."""
+
+    @property
+    def logits_BTV(self) -> Tensor | None: ...
+
+    @property
+    def nll_BT(self) -> Tensor | None: ...
+
+
+class LanguageModel(Protocol):
+    """What is evaluated: int64 tokens [B, T] in, at most `config.context_length` of them a row."""
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """Token ids: what is given, and what is scored after it."""
+
+    context: tuple[int, ...]
+    continuation: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """`nll` (nats, summed over the continuation's `n_tokens`), whether greedy decoding would say the same, and
+    whether the context was too long and lost its beginning."""
+
+    nll: float
+    n_tokens: int
+    greedy: bool
+    truncated: bool
+
+    @property
+    def nll_per_token(self) -> float:
+        """Mean nats a token."""
+        return self.nll / self.n_tokens
+
+
+def encode_request(tokenizer: Tokenizer, context: str | Sequence[str], continuation: str) -> Request:
+    """A request from text: the end-of-text token, then the context (its parts encoded apart), then the continuation.
+
+    Raises `InputError` where no token is left to score.
+    """
+    parts = [context] if isinstance(context, str) else context
+    ids = [token for part in parts for token in tokenizer.encode(part, add_special_tokens=False).ids]
+    scored = tokenizer.encode(continuation, add_special_tokens=False).ids
+    if not scored:
+        raise InputError(f"answer {continuation!r} is empty after tokenization")
+    return Request((end_of_text(tokenizer), *ids), tuple(scored))
+
+
+def score(model: LanguageModel, requests: Sequence[Request]) -> list[Score]:
+    """Score requests, in their order. A context that does not fit is cut on its left, and its score says so.
+
+    Raises `InputError` for a continuation that alone is longer than the model's context.
+    """
+    limit = model.config.context_length
+    sequences = []
+    for request in requests:
+        if len(request.continuation) > limit:
+            raise InputError(f"answer of {len(request.continuation)} tokens has to fit into context_length = {limit}")
+        sequences.append([*request.context, *request.continuation][-limit - 1 :])
+    scores: dict[int, Score] = {}
+    for batch in _batches([len(sequence) - 1 for sequence in sequences]):
+        nlls, greedy = _score_batch(
+            model, [sequences[index] for index in batch], [len(requests[index].continuation) for index in batch]
+        )
+        for index, nll, same in zip(batch, nlls, greedy, strict=True):
+            n_tokens = len(requests[index].continuation)
+            truncated = len(sequences[index]) < len(requests[index].context) + n_tokens
+            scores[index] = Score(float(nll.sum()), n_tokens, bool(same.all()), truncated)
+    return [scores[index] for index in range(len(requests))]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices in batches of similar length."""
+    batch: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
+        if batch and (len(batch) + 1) * lengths[index] > TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _score_batch(
+    model: LanguageModel, sequences: Sequence[Sequence[int]], counts: Sequence[int]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Of the last `counts` tokens of each sequence: nats (float64) and whether each is the likeliest."""
+    width = max(map(len, sequences)) - 1
+    inputs_BT = torch.zeros(len(sequences), width, dtype=torch.int64)  # padding on the right is never looked at
+    scored_BT = torch.zeros(len(sequences), width, dtype=torch.bool)
+    for row, (sequence, count) in enumerate(zip(sequences, counts, strict=True)):
+        inputs_BT[row, : len(sequence) - 1] = torch.tensor(sequence[:-1])
+        scored_BT[row, len(sequence) - 1 - count : len(sequence) - 1] = True
+    targets_N = torch.tensor([token for sequence, n in zip(sequences, counts, strict=True) for token in sequence[-n:]])
+    with torch.no_grad():
+        logits_BTV = model(inputs_BT).logits_BTV
+        assert logits_BTV is not None
+        logits_NV = logits_BTV[scored_BT].float()
+    nll_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none").double()
+    greedy_N = logits_NV.argmax(dim=-1) == targets_N
+    return torch.split(nll_N, list(counts)), torch.split(greedy_N, list(counts))

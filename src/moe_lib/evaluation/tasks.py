@@ -1,0 +1,174 @@
+"""Few-shot tasks from a folder of JSONL, scored as llm-foundry does (its README and `tasks_v0.3.yaml`).
+
+Examples come from the same file without the tested row; a right choice is the one of lowest MEAN nats a token
+(`accuracy`; `accuracy_sum` takes the sum, as lm-evaluation-harness's `acc`); tasks with two contexts and one
+continuation compare the contexts. Differences: which rows are drawn as examples (the same seed, another draw), and
+open questions are scored by the first answer alone instead of by generation.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from moe_lib.errors import InputError
+from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, score
+
+SHOTS_SEED = 1234
+ANSWER = "\nAnswer:"
+
+# The paper's category (Section 4, Figure 10), examples given, and what stands between question and answer.
+SETTINGS: dict[str, tuple[str, int, str]] = {
+    "lambada_openai": ("language understanding", 0, ""),
+    "hellaswag": ("language understanding", 0, ""),
+    "winograd_wsc": ("language understanding", 3, ""),
+    "winogrande": ("language understanding", 5, ""),
+    "arc_easy": ("world knowledge", 3, ANSWER),
+    "arc_challenge": ("world knowledge", 3, ANSWER),
+    "triviaqa_sm_sub": ("world knowledge", 3, ""),
+    "bigbench_qa_wikidata": ("world knowledge", 10, ""),
+    "boolq": ("reading comprehension", 0, ANSWER),
+    "squad": ("reading comprehension", 10, ""),
+    "coqa": ("reading comprehension", 0, ""),
+    "piqa": ("commonsense reasoning", 10, ANSWER),
+    "copa": ("commonsense reasoning", 0, ""),
+    "openbook_qa": ("commonsense reasoning", 10, ""),
+    "commonsense_qa": ("commonsense reasoning", 0, ""),
+}
+
+# Kinds of rows, by the fields that they must have.
+FIELDS = {
+    "choices": ("query", "choices", "gold"),
+    "schema": ("context_options", "continuation", "gold"),
+    "continuation": ("context", "continuation"),
+    "question": ("context", "answer"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row as (context, answer) pairs, of which `gold` is right; a single pair where nothing is chosen."""
+
+    options: tuple[tuple[str, str], ...]
+    gold: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file of rows and how it is asked."""
+
+    name: str
+    category: str
+    shots: int
+    delimiter: str
+    rows: tuple[Row, ...]
+
+
+def read_tasks(folder: Path) -> list[Task]:
+    """Every task of a folder; `InputError` names a missing folder, or the file, the line and the field."""
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise InputError(f"tasks = '{folder}' has to be a folder with files that end in .jsonl")
+    return [read_task(file) for file in files]
+
+
+def read_task(path: Path) -> Task:
+    """One file; a name that is not in `SETTINGS` is asked without examples, in the category `other`."""
+    rows = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                rows.append(_row(json.loads(line)))
+            except ValueError as error:
+                raise InputError(f"{path}: line {number} {error}") from None
+    if not rows:
+        raise InputError(f"{path}: has no rows")
+    category, shots, delimiter = SETTINGS.get(path.stem, ("other", 0, ""))
+    return Task(path.stem, category, shots, delimiter, tuple(rows))
+
+
+def _row(fields: Any) -> Row:
+    """Raises `ValueError` with what is wrong, to follow the line's number."""
+    if not isinstance(fields, dict):
+        raise ValueError("is no JSON object")
+    kind = max(FIELDS, key=lambda kind: sum(field in fields for field in FIELDS[kind]))
+    missing = [field for field in FIELDS[kind] if field not in fields]
+    if missing:
+        raise ValueError(f"lacks the field {missing[0]}")
+    if kind == "choices":
+        options = [(str(fields["query"]), str(choice)) for choice in fields["choices"]]
+    elif kind == "schema":
+        options = [(str(context), str(fields["continuation"])) for context in fields["context_options"]]
+    else:
+        options = [(str(fields["context"]), str(fields["continuation" if kind == "continuation" else "answer"]))]
+    gold = fields.get("gold", 0)
+    if not isinstance(gold, int) or not 0 <= gold < len(options):
+        raise ValueError(f"has gold = {gold!r}, which has to be below its {len(options)} options")
+    if any(not answer.strip() for _, answer in options):
+        raise ValueError("has an empty answer")
+    return Row(tuple((context.strip(), answer.strip()) for context, answer in options), gold)
+
+
+def run_task(
+    model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: int | None = None, shots: int | None = None
+) -> dict[str, Any]:
+    """Ask a task, or an even choice of `max_rows` of its rows.
+
+    `nll` is that of right answers (nats a token), `accuracy` has its binomial standard error beside it; `n_truncated`
+    counts rows whose context did not fit and lost its beginning.
+    """
+    given = task.shots if shots is None else shots
+    every = max(1, -(-len(task.rows) // max_rows)) if max_rows else 1
+    tested = range(0, len(task.rows), every)
+    generator = random.Random(SHOTS_SEED)
+    requests = []
+    for index in tested:
+        examples = _examples(task, index, given, generator)
+        for context, answer in task.rows[index].options:
+            parts = [examples, ("\n" if examples else "") + context + task.delimiter]
+            requests.append(encode_request(tokenizer, parts, f" {answer}"))
+    scores = iter(score(model, requests))
+    answered = [[next(scores) for _ in task.rows[index].options] for index in tested]
+    return {
+        "category": task.category,
+        "shots": given,
+        **_summary([task.rows[index].gold for index in tested], answered),
+    }
+
+
+def _examples(task: Task, index: int, shots: int, generator: random.Random) -> str:
+    """Answered rows other than this one, a line each."""
+    drawn = generator.sample([other for other in range(len(task.rows)) if other != index], shots) if shots else []
+    solved = (task.rows[other].options[task.rows[other].gold] for other in drawn)
+    return "\n".join(f"{context}{task.delimiter} {answer}" for context, answer in solved)
+
+
+def _summary(golds: Sequence[int], answered: Sequence[Sequence[Score]]) -> dict[str, Any]:
+    def hits(measure: Any) -> float:
+        return float(
+            np.mean(
+                [
+                    min(range(len(scores)), key=lambda i: measure(scores[i])) == gold
+                    if len(scores) > 1
+                    else scores[0].greedy
+                    for gold, scores in zip(golds, answered, strict=True)
+                ]
+            )
+        )
+
+    n = len(answered)
+    accuracy = hits(lambda one: one.nll_per_token)
+    return {
+        "n": n,
+        "nll": float(np.mean([scores[gold].nll_per_token for gold, scores in zip(golds, answered, strict=True)])),
+        "accuracy": accuracy,
+        "accuracy_standard_error": float(np.sqrt(accuracy * (1 - accuracy) / n)),
+        "accuracy_sum": hits(lambda one: one.nll),
+        "chance": float(np.mean([1 / len(scores) if len(scores) > 1 else 0.0 for scores in answered])),
+        "n_truncated": sum(any(one.truncated for one in scores) for scores in answered),
+    }
