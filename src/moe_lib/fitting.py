@@ -76,9 +76,9 @@ def fit_table(
     if starts == "table2":
         notes.insert(
             0,
-            f"the {fitted.cells:,} exponent cells of Table 2 stand for its {TABLE2_STARTS:,} starts: in each the linear "
-            f"part is solved by non-negative least squares instead of started from 81 values; the best {fitted.starts} "
-            "were polished",
+            f"the {fitted.cells:,} exponent cells of Table 2 stand for its {TABLE2_STARTS:,} starts: in each the "
+            f"linear part is solved by non-negative least squares instead of started from 81 values; the "
+            f"best {fitted.starts} were polished",
         )
     if drop_highest:
         notes.insert(0, f"{runs.dropped} rows of highest loss were dropped, {fitted.n} remain")

@@ -88,8 +88,8 @@ def runs_for(
         active = source.active() if sparse else source.column("N")
         found["D"] = None if active is None else flops / (6 * active)
     columns = {}
-    for symbol, values in found.items():
-        column = source.names.get(symbol, symbol)
+    for symbol in sorted(found, key=lambda x: x in ("Na", "D")):  # what others are worked out from is missed first
+        column, values = source.names.get(symbol, symbol), found[symbol]
         if values is None:
             raise InputError(source.missing(symbol))
         if symbol != target and values.nunique() == 1:

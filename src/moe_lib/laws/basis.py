@@ -20,7 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-Columns = Mapping[str, Any]  # a pandas table, or a mapping of names to arrays
+
+
+class Columns(Protocol):
+    """A pandas table, or a mapping of names to arrays."""
+
+    def __getitem__(self, key: str, /) -> Any: ...
 
 
 class Basis(Protocol):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, feature
+from moe_lib.laws.optimum import Budget
 
 Degrees = tuple[int, int, int]
 Size = Literal["N", "Na"]
@@ -145,6 +146,61 @@ def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float
     if freedom == 0:
         raise InputError(f"{', '.join(by)}: no two runs agree in these columns, so that the noise is not known")
     return float(np.sqrt(((groups.size() - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom))
+
+
+def parabolas(
+    table: pd.DataFrame, size: Size = "N", resamples: int = 200, level: float = 0.95, seed: int = 0
+) -> pd.DataFrame:
+    """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
+
+    Columns S, C, n (runs), the size at the vertex, L there, `low` and `high` (percentile interval of the vertex over
+    resampled runs), `bracketed` (share of those resamples that have a vertex inside their grid) and `place` as in
+    `Surface.best_size`: an outside vertex is an extrapolation. `InputError` for a group with fewer than three sizes.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    keys = ["S", *(["C"] if "C" in table else [])]
+    for labels, group in table.groupby(keys):
+        where = dict(zip(keys, labels, strict=True))
+        n, y = feature(size, group[size]), group["L"].to_numpy(float)
+        if len(np.unique(n)) < 3:
+            raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
+        at, place = _vertex(n, y)
+        drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
+        again = [_vertex(n[d], y[d]) for d in drawn]
+        ends = np.quantile([x for x, _ in again], [(1 - level) / 2, (1 + level) / 2]) if again else [at, at]
+        rows.append(
+            where
+            | {
+                "n": len(n),
+                size: np.exp(at),
+                "L": float(np.polyval(np.polyfit(n - n.mean(), y, 2), at - n.mean())),
+                "low": np.exp(ends[0]),
+                "high": np.exp(ends[1]),
+                "bracketed": float(np.mean([p == "inside" for _, p in again])) if again else 0.0,
+                "place": place,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, points: int = 7) -> float:
+    """How far a parabola's vertex misses the optimum of noise-free losses: log of vertex over true N*.
+
+    The grid of `points` sizes spans a factor `width`, evenly in log N, with its middle at `offset` times the true N*.
+    Not zero even at offset 1, since a law is no parabola; worse off centre.
+    """
+    true = float(budget.best_size(sparsity))
+    sizes = true * offset * np.geomspace(width**-0.5, width**0.5, points)
+    at, _ = _vertex(np.log(sizes), np.asarray(budget.loss(sizes, sparsity)))
+    return float(at - np.log(true))
+
+
+def _vertex(n: Array, y: Array) -> tuple[float, str]:
+    """Vertex of the least squares parabola, in log size, and where it lies."""
+    middle = n.mean()
+    curve = np.polynomial.Polynomial.fit(n - middle, y, 2, domain=[-1, 1]).coef
+    at, place = _minimum(curve, (n.min() - middle, n.max() - middle))
+    return at + middle, place
 
 
 def _features(table: Columns, size: Size) -> tuple[Array, Array, Array]:

@@ -154,7 +154,8 @@ class Law:
 
     def _terms(self, columns: Columns) -> Array:
         coefficients, exponents = self._internal
-        return np.asarray(coefficients[:, None] * np.exp(self.form.bind(columns).log_terms(exponents)))
+        with np.errstate(divide="ignore"):  # a coefficient of zero has no term
+            return np.asarray(np.exp(np.log(coefficients)[:, None] + self.form.bind(columns).log_terms(exponents)))
 
     def _columns(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Columns, tuple[int, ...]]:
         given = dict(zip(self.form.inputs, inputs, strict=False)) | dict(named)
