@@ -1,6 +1,7 @@
 # make book    the site, in _build/html/index.html      make test    format, lint, types, tests, chapters
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
+# make pins    constraints.txt from what .venv holds    make picture the README's figure
 # Each sets up .venv first if it has to. PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -19,10 +20,10 @@ export MPLCONFIGDIR := $(HOUSE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test verify record bench browser clean
+.PHONY: help setup book test verify record bench browser pins picture clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 setup: .venv/installed
 
@@ -55,6 +56,13 @@ bench: setup
 
 browser: setup
 	$(STEP) "the site in a browser" $(BIN)/pytest -m browser tests/book
+
+# A local build tag (torch +cpu) is dropped: the same pin has to fit every machine.
+pins: setup
+	$(BIN)/pip freeze --exclude-editable | sed 's/+[a-z0-9]*$$//' > constraints.txt
+
+picture: setup
+	$(STEP) "draw the picture of the README" $(BIN)/python tools/picture.py
 
 clean:
 	rm -rf _build

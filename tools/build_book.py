@@ -55,7 +55,7 @@ def main() -> int:
         print("library, ledger or pins moved (or first build): every chapter is executed anew", flush=True)
     lay_mathjax()
     command = [
-        Path(sys.executable).with_name("jupyter-book"),
+        str(Path(sys.executable).with_name("jupyter-book")),
         "build",
         str(ROOT),
         "-W",

@@ -32,8 +32,13 @@ Record = list[dict[str, object]]
 
 def chapters(root: Path = ROOT) -> list[Path]:
     """The pages of the table of contents that hold code, in reading order."""
-    pages = [root / f"{page}.md" for page in _pages(yaml.safe_load((root / "_toc.yml").read_text()))]
+    pages = [root / f"{page}.md" for page in page_names(root)]
     return [page for page in pages if "{code-cell}" in page.read_text(encoding="utf-8")]
+
+
+def page_names(root: Path = ROOT) -> list[str]:
+    """The pages of the table of contents, in reading order, without suffix."""
+    return list(_pages(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
 
 
 def _pages(node: object) -> Iterable[str]:
@@ -131,7 +136,10 @@ def record(pages: list[Path]) -> int:
         entries = record_of(execute(page))
         path = record_path(page)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if entries:
+            path.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        else:
+            path.unlink(missing_ok=True)
         print(f"{page.name}: {len(entries)} checked cells recorded", flush=True)
     return 0
 

@@ -1,12 +1,13 @@
-"""Figures of Appendix C: where the FLOPs go, and how good an estimate 6 N_a D is."""
+"""Figures of what a model's shape alone decides: the plane of parameters and FLOPs, and those of Appendix C."""
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from moe_lib.figures.style import INK, MUTED, count_axis, new_figure, sparsity_color, sparsity_label
+from moe_lib.figures.style import INK, MUTED, count_axis, flops_axis, new_figure, sparsity_color, sparsity_label
 
 PANELS = {
     "two-embeddings": r"a. $N_a$ with both embedding matrices",
@@ -22,6 +23,43 @@ PARTS = {
     "unembedding": ("unembedding", "#d5d9e0"),
     "router": ("router", "#e4572e"),
 }
+
+
+def plane(table: pd.DataFrame, flops: float) -> Figure:
+    """Total parameters against FLOPs a token, a line for each sparsity, and the gap between the outer two.
+
+    `table` has the columns `sparsity`, `n_params` and `flops` (a token, router included); the gap is marked at
+    the models of equal `flops`, read off the lines.
+    """
+    figure, axes = new_figure("full", height=4.2)
+    at_flops = {}
+    for group, rows in table.sort_values("flops").groupby("sparsity"):
+        sparsity = float(str(group))
+        axes.plot(rows["flops"], rows["n_params"], color=sparsity_color(sparsity))
+        at_flops[sparsity] = np.exp(np.interp(np.log(flops), np.log(rows["flops"]), np.log(rows["n_params"])))
+        end = rows.iloc[-1]
+        axes.annotate(
+            sparsity_label(sparsity),
+            (end["flops"], end["n_params"]),
+            xytext=(6, -5 if sparsity == 0 else 2),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            color=sparsity_color(min(sparsity, 0.9)),
+        )
+    low, high = at_flops[min(at_flops)], at_flops[max(at_flops)]
+    axes.annotate("", (flops, high), (flops, low), arrowprops={"arrowstyle": "<->", "color": INK, "lw": 1.1})
+    axes.text(
+        flops * 0.9,
+        np.sqrt(low * high),
+        f"same FLOPs,\n{high / low:.0f} times the\nparameters",
+        ha="right",
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 2},
+    )
+    flops_axis(axes.xaxis, "FLOPs a token, forward and backward")
+    count_axis(axes.yaxis, "total parameters N")
+    return figure
 
 
 def estimator_ratio(table: pd.DataFrame, studied: tuple[float, float]) -> Figure:

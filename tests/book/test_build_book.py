@@ -1,0 +1,42 @@
+"""Cached results are dropped when anything that a chapter computes from has moved, and only then."""
+
+from pathlib import Path
+
+import pytest
+
+import build_book
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    (tmp_path / "src/moe_lib").mkdir(parents=True)
+    (tmp_path / "src/moe_lib/laws.py").write_text("LAW = 1\n")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/runs.jsonl").write_text("{}\n")
+    (tmp_path / "constraints.txt").write_text("numpy==2.0\n")
+    build_book.drop_stale_results(tmp_path)
+    (tmp_path / "_build/.jupyter_cache").mkdir()
+    return tmp_path
+
+
+def test_results_stay_while_nothing_moves(house: Path) -> None:
+    assert not build_book.drop_stale_results(house)
+    assert (house / "_build/.jupyter_cache").exists()
+
+
+@pytest.mark.parametrize("source", ["src/moe_lib/laws.py", "experiments/runs.jsonl", "constraints.txt"])
+def test_results_go_when_a_source_moves(house: Path, source: str) -> None:
+    (house / source).write_text("something else\n")
+    assert build_book.drop_stale_results(house)
+    assert not (house / "_build/.jupyter_cache").exists()
+
+
+def test_results_go_when_a_source_appears(house: Path) -> None:
+    (house / "src/moe_lib/new.py").touch()
+    assert build_book.drop_stale_results(house)
+
+
+def test_bytecode_is_no_source(house: Path) -> None:
+    (house / "src/moe_lib/__pycache__").mkdir()
+    (house / "src/moe_lib/__pycache__/laws.pyc").touch()
+    assert not build_book.drop_stale_results(house)

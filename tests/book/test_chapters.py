@@ -1,0 +1,83 @@
+"""Chapters run, print what is recorded, and a page that prints something else is found out."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import chapters
+
+CHAPTER = """\
+---
+jupytext:
+  text_representation: {extension: .md, format_name: myst}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+# A page
+
+```{code-cell} ipython3
+:tags: [nbval-check-output]
+
+print(6 * 7)
+```
+
+```{code-cell} ipython3
+print("not held to anything")
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    page = tmp_path_factory.mktemp("book") / "page.md"
+    page.write_text(CHAPTER, encoding="utf-8")
+    chapters.record([page])
+    return page
+
+
+def test_only_checked_cells_are_recorded(recorded_page: Path) -> None:
+    assert chapters.read_record(recorded_page) == [{"cell": "print(6 * 7)", "prints": ["42"]}]
+
+
+def test_a_page_that_prints_what_is_recorded_passes(recorded_page: Path) -> None:
+    assert chapters.verify([recorded_page]) == 0
+
+
+def test_a_page_that_prints_something_else_fails_and_names_chapter_and_cell(
+    recorded_page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(CHAPTER.replace("6 * 7", "6 * 7 + 1"), encoding="utf-8")
+    (tmp_path / "recorded").mkdir()
+    chapters.record_path(page).write_text(chapters.record_path(recorded_page).read_text())
+    assert chapters.verify([page]) == 1
+    said = capsys.readouterr().out
+    assert "page.md, checked cell 1" in said
+    assert "-42" in said
+    assert "+43" in said
+
+
+def test_a_checked_cell_that_was_never_recorded_fails(recorded_page: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(CHAPTER, encoding="utf-8")
+    found = chapters.read_record(recorded_page)
+    assert "run make record" in chapters.differences(page, found, [])[0]
+    with pytest.raises(SystemExit, match="run make record"):
+        chapters.write_notebook(page, tmp_path)
+
+
+def test_a_notebook_for_nbval_carries_the_recorded_output(recorded_page: Path, tmp_path: Path) -> None:
+    chapters.write_notebook(recorded_page, tmp_path)
+    notebook = nbformat.read(tmp_path / "page.ipynb", as_version=4)
+    outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    assert [[output.text for output in cell] for cell in outputs] == [["42\n"], []]
+
+
+def test_every_record_belongs_to_a_chapter() -> None:
+    names = {page.stem for page in chapters.chapters()}
+    assert {path.stem for path in (chapters.ROOT / "book" / "recorded").glob("*.json")} <= names
+
+
+def test_the_flops_chapter_executes_and_prints_what_is_recorded() -> None:
+    page = chapters.ROOT / "book" / "flops.md"
+    assert chapters.differences(page, chapters.record_of(chapters.execute(page)), chapters.read_record(page)) == []
