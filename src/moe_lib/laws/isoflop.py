@@ -198,7 +198,7 @@ def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, 
 def _vertex(n: Array, y: Array) -> tuple[float, str]:
     """Vertex of the least squares parabola, in log size, and where it lies."""
     middle = n.mean()
-    curve = np.polynomial.Polynomial.fit(n - middle, y, 2, domain=[-1, 1]).coef
+    curve = np.polyfit(n - middle, y, 2)[::-1]
     at, place = _minimum(curve, (n.min() - middle, n.max() - middle))
     return at + middle, place
 
