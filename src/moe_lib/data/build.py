@@ -4,7 +4,6 @@ import csv
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import numpy as np
 
 from moe_lib.data import corpus as corpora
 from moe_lib.data.corpus import END_OF_TEXT, FILES, FactsRecord, Manifest, SliceRecord, Tokens
-from moe_lib.data.duplicates import WORKERS, near_duplicates
+from moe_lib.data.duplicates import near_duplicates
 from moe_lib.data.facts import EXPOSURES, SEED, SHARE, World
 from moe_lib.data.recipes import Recipe
 from moe_lib.data.slices import TextSlice
@@ -46,7 +45,7 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
     if len(documents) < 2:
         raise InputError(f"corpus = '{recipe.name}' holds {len(documents)} documents with text; two are the least")
     say("learning the tokenizer")
-    tokenizer = train_tokenizer([document.text for document in documents], vocab_size)
+    tokenizer = _tokenizer(recipe, [document.text for document in documents], vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
     say("encoding")
     counts = _write_tokens(tokenizer, documents, folder)
@@ -71,6 +70,14 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
         files=files,
         digest=digest,
     )
+
+
+def _tokenizer(recipe: Recipe, texts: Sequence[str], vocab_size: int) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    if vocab_size in recipe.pretrained:
+        return Tokenizer.from_pretrained(recipe.pretrained[vocab_size])
+    return train_tokenizer(texts, vocab_size)
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> "Tokenizer":
@@ -104,8 +111,7 @@ def _read(recipe: Recipe, say: Say) -> tuple[list[Document], dict[str, int]]:
             documents.setdefault(key, Document(key, part.name, text))
     say("looking for near-duplicates")
     ordered = list(documents.values())  # earlier slices keep what later ones repeat
-    with ProcessPoolExecutor(WORKERS) as workers:
-        repeated = near_duplicates([document.text for document in ordered], workers)
+    repeated = near_duplicates([document.text for document in ordered])
     kept = sorted(itertools.compress(ordered, (not mark for mark in repeated)), key=lambda document: document.key)
     for document in kept:
         read[document.slice] -= 1

@@ -1,31 +1,30 @@
 """Near-duplicates: documents that share most of their word shingles with an earlier one."""
 
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from moe_lib.data.workers import two_workers
+
 THRESHOLD = 0.8  # Jaccard similarity of two documents' shingles
 SHINGLE = 5  # words
 PERMUTATIONS = 64
 CHUNK = 500  # documents a worker takes at once
-WORKERS = 2
 
 Signatures = npt.NDArray[np.integer[Any]]
 
 
-def near_duplicates(texts: Sequence[str], workers: Executor) -> list[bool]:
+def near_duplicates(texts: Sequence[str]) -> list[bool]:
     """For each text, whether an earlier one that is kept is nearly the same (MinHash, estimated Jaccard >= 0.8)."""
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
     kept: list[MinHash] = []
     marks = []
-    chunks = [texts[first : first + CHUNK] for first in range(0, len(texts), CHUNK)]
-    for signatures in workers.map(_signatures, chunks):
+    for signatures in _all_signatures(texts):
         for hashvalues in signatures:
             sketch = MinHash(PERMUTATIONS, hashvalues=hashvalues, scheme="affine32")
             repeats = any(sketch.jaccard(kept[number]) >= THRESHOLD for number in index.query(sketch))
@@ -34,6 +33,14 @@ def near_duplicates(texts: Sequence[str], workers: Executor) -> list[bool]:
                 index.insert(len(kept), sketch)
                 kept.append(sketch)
     return marks
+
+
+def _all_signatures(texts: Sequence[str]) -> Iterator[Signatures]:
+    if len(texts) <= CHUNK:
+        yield _signatures(texts)
+        return
+    with two_workers() as workers:
+        yield from workers.map(_signatures, [texts[first : first + CHUNK] for first in range(0, len(texts), CHUNK)])
 
 
 def _signatures(texts: Sequence[str]) -> Signatures:
@@ -48,4 +55,4 @@ def _signatures(texts: Sequence[str]) -> Signatures:
         sketch = empty.copy()
         sketch.update_batch(shingles)
         rows.append(sketch.hashvalues)
-    return np.stack(rows)
+    return np.array(rows)

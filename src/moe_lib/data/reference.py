@@ -8,13 +8,12 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from moe_lib.data.downloads import Pin, fetch
-from moe_lib.data.duplicates import WORKERS
 from moe_lib.data.slices import TextSlice, split_module
+from moe_lib.data.workers import two_workers
 
 AWS = Pin(
     "botocore==1.44.5",
@@ -88,7 +87,7 @@ def reference_slices(downloads: Path) -> list[TextSlice]:
     def modules() -> list[tuple[str, str]]:
         if not parsed:
             wheels = [fetch(pin, downloads) for pin in PYTHON]
-            with ProcessPoolExecutor(WORKERS) as workers:
+            with two_workers() as workers:
                 parsed.extend(itertools.chain.from_iterable(workers.map(python_modules, wheels)))
         return parsed
 

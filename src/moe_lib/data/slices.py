@@ -36,7 +36,7 @@ EMBEDDED_SOURCE_BYTES = 8_000_000  # enough code to learn its form; more would o
 def embedded_slices() -> list[TextSlice]:
     """English docstrings and source code of packages that this project's dependencies install: no download."""
     versions = {name: importlib.metadata.version(name) for name in EMBEDDED_PACKAGES}
-    files = {path: None for name in EMBEDDED_PACKAGES for path in _modules_of(name)}
+    files = [path for name in EMBEDDED_PACKAGES for path in _modules_of(name)]
     parsed: list[tuple[str, str]] = []
 
     def split_all() -> list[tuple[str, str]]:

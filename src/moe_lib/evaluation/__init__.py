@@ -8,7 +8,7 @@ from moe_lib.evaluation.scoring import LanguageModel
 from moe_lib.evaluation.tasks import read_tasks, run_task
 from moe_lib.evaluation.upstream import heldout_losses, upstream_loss
 
-__all__ = ["LanguageModel", "evaluate", "read_tasks", "run_task"]
+__all__ = ["LanguageModel", "evaluate", "heldout_losses", "read_tasks", "run_task", "upstream_loss"]
 
 
 def evaluate(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""The paper's corpus (Appendix B), for those who have the network: RedPajama V1, streamed by Hugging Face `datasets`.
+
+Its published sample of about one billion tokens stands for it. With a vocabulary of 50,432, the paper's, the GPT-NeoX
+tokenizer is taken (50,277 tokens, padded); with another, merges are learned as for every corpus.
+"""
+
+from collections.abc import Iterator
+
+from moe_lib.data.slices import TextSlice
+from moe_lib.errors import InputError
+
+SAMPLE = "hf://datasets/togethercomputer/RedPajama-Data-1T-Sample/*.jsonl"
+DOCUMENTS = 100_000  # about a tenth of the sample; texts are held in memory while they are encoded
+GPT_NEOX = {50_432: "EleutherAI/gpt-neox-20b"}
+LICENCE = "by source: Common Crawl's terms, Apache-2.0, CC BY-SA and others; see the data set's card"
+
+
+def redpajama_slices(files: str = SAMPLE, n_documents: int = DOCUMENTS) -> list[TextSlice]:
+    """The first documents of JSONL files in RedPajama's schema (`text`, `meta`, `red_pajama_subset`)."""
+    sources = {files: f"first {n_documents:,} documents"}
+    return [TextSlice("redpajama", True, LICENCE, sources, lambda: stream_texts(files, n_documents))]
+
+
+def stream_texts(files: str, n_documents: int) -> Iterator[str]:
+    """Texts, streamed; `InputError` without the extra `redpajama`, or where a row has no text."""
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise InputError(
+            "corpus = 'redpajama' needs the package datasets; run: pip install 'moe-lib[redpajama]'"
+        ) from None
+    rows = load_dataset("json", data_files=files, split="train", streaming=True)
+    for number, row in enumerate(rows.take(n_documents), start=1):
+        if not isinstance(row.get("text"), str):
+            raise InputError(f"{files}: row {number} has no field text that is a string")
+        yield row["text"]
