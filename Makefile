@@ -26,6 +26,9 @@ help:
 	@sed -n '1,5s/^# //p' Makefile
 
 setup: .venv/installed
+	@mkdir -p $(IPYTHONDIR)/profile_default
+	@echo 'c.IPKernelApp.log_level = 40  # no warning about local sockets at every chapter' \
+		> $(IPYTHONDIR)/profile_default/ipython_kernel_config.py
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 2; }
