@@ -19,6 +19,9 @@ from moe_lib.errors import InputError
 Row = dict[str, Any]
 
 
+BOOK_LEDGER = Path(__file__).resolve().parents[2] / "experiments" / "results" / "runs.jsonl"
+
+
 class Ledger:
     """An append-only file of rows, each with a unique `key`. Safe for several processes on one machine."""
 
@@ -79,6 +82,13 @@ class Ledger:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def book_ledger() -> Ledger:
+    """The ledger of the book's own runs; `InputError` where the package was installed without its repository."""
+    if not BOOK_LEDGER.exists():
+        raise InputError(f"{BOOK_LEDGER}: the book's ledger is not there; work in a checkout of the repository")
+    return Ledger(BOOK_LEDGER)
 
 
 def _read_all(descriptor: int) -> bytes:

@@ -17,6 +17,7 @@ from moe_lib.model import Transformer, build_model
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import learning_rate, make_optimizer
 
+SMOOTHED = 50  # steps that the loss on the screen is a mean of
 EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
 
 
@@ -42,7 +43,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step that is done: its loss (nats a token) and the throughput since this process began (tokens/s)."""
+    """A step that is done: mean loss of the last fifty (nats a token), tokens/s since this process began."""
 
     step: int
     n_steps: int
@@ -114,7 +115,8 @@ def train(
         done += 1
         now = time.monotonic()
         diverged = not loss < EXPLODED * math.log(run.model.vocab_size)
-        on_step(Progress(done, schedule.n_steps, loss, _rate(done - start, schedule, now - began)))
+        recent = float(losses[max(0, done - SMOOTHED) : done].mean())
+        on_step(Progress(done, schedule.n_steps, recent, _rate(done - start, schedule, now - began)))
         if not diverged and (done == schedule.n_steps or now - saved_at > seconds_between_checkpoints):
             save(done)
             saved_at = time.monotonic()

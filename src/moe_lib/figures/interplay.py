@@ -1,0 +1,107 @@
+"""Figures of Section 2: loss over size and sparsity at one budget, and where its minima lie."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from moe_lib.figures.style import (
+    ACCENT,
+    INK,
+    LOSS_LABEL,
+    MUTED,
+    SPARSITIES,
+    count_axis,
+    new_figure,
+    sparsity_color,
+    sparsity_label,
+)
+from moe_lib.laws.isoflop import Surface
+
+
+def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
+    """Loss against size, points of the runs and curves of the surface, one colour a sparsity; a panel a surface.
+
+    `table` has the columns N, Na, S, L and se (standard error of L over documents, drawn where it is given). A filled
+    diamond is a minimum inside the grid of sizes; one outside is not drawn.
+    """
+    figure, row = new_figure("full", height=4.2, columns=len(surfaces), sharey=True, squeeze=False)
+    names = {"N": "total parameters N", "Na": "active parameters $N_a$"}
+    for axes, surface in zip(row[0], surfaces, strict=True):
+        for group, runs in table.groupby("S"):
+            sparsity = float(str(group))
+            colour = sparsity_color(sparsity)
+            sizes = np.geomspace(runs[surface.size].min(), runs[surface.size].max(), 80)
+            axes.plot(sizes, surface.loss(sizes, sparsity), color=colour, lw=1.5, label=sparsity_label(sparsity))
+            axes.plot(runs[surface.size], runs["L"], "o", color=colour, ms=5, mec="white", mew=0.6)
+            best = surface.best_size([sparsity]).iloc[0]
+            within = runs[surface.size].min() <= best[surface.size] <= runs[surface.size].max()
+            if best["place"] == "inside" and within:
+                axes.plot(best[surface.size], best["L"], "D", color=colour, ms=7, mec=INK, mew=1.1, zorder=5)
+        count_axis(axes.xaxis, names[surface.size])
+    row[0][0].set_ylabel(LOSS_LABEL)
+    handles, labels = row[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
+    """Best size, its active part and its loss against sparsity, a panel each.
+
+    Columns `source` (one line each), S, N, Na, L, and `place` (`outside` is drawn hollow: an extrapolation).
+    """
+    figure, row = new_figure("full", height=3.3, columns=3)
+    titles = {"N": "a. best total N*", "Na": "b. best active $N_a^*$", "L": "c. its loss L*"}
+    for axes, (column, title) in zip(row, titles.items(), strict=True):
+        for (source, rows), colour in zip(optima.groupby("source", sort=False), (ACCENT, INK, MUTED), strict=False):
+            hidden = _inverse_density(rows["S"])
+            axes.plot(hidden, rows[column], color=colour, lw=1.5, label=str(source))
+            inside = (rows["place"] == "inside").to_numpy()
+            axes.plot(hidden[inside], rows[column][inside], "o", color=colour)
+            axes.plot(hidden[~inside], rows[column][~inside], "o", color=colour, mfc="white")
+        axes.set_title(title)
+        _sparsity_axis(axes, [0, 0.75, 0.9, 0.98])
+        if column != "L":
+            count_axis(axes.yaxis, "")
+            axes.yaxis.set_label_text("")
+    row[2].set_ylabel("nats a token")
+    return figure
+
+
+def best_sparsity_by_size(table: pd.DataFrame, studied: tuple[float, float] | None = None) -> Figure:
+    """S* against N, a line a budget; columns C, N, S. `studied` shades the sizes that the law was fitted to."""
+    figure, axes = new_figure("full", height=3.7)
+    if studied:
+        axes.axvspan(*studied, color="#f3f4f7", zorder=0, lw=0)
+    budgets = sorted(table["C"].unique())
+    for number, budget in enumerate(budgets):
+        rows = table[table["C"] == budget]
+        shade = 0.75 - 0.75 * number / max(len(budgets) - 1, 1)
+        axes.plot(rows["N"], _inverse_density(rows["S"]), color=(shade, shade * 0.95, 0.35 + 0.5 * shade),
+                  label=f"C = {budget:.0e}".replace("e+", "e"))  # fmt: skip
+    count_axis(axes.xaxis, "total parameters N")
+    axes.set_yscale("log")
+    marks = [0, 0.5, 0.75, 0.9, 0.98, 0.998]
+    axes.yaxis.set_major_locator(FixedLocator([1 / (1 - s) for s in marks]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_yticklabels([f"{s:g}" for s in marks])
+    axes.set(ylabel="best sparsity S*", ylim=(0.9, 1100))
+    axes.axhline(1 / (1 - SPARSITIES[-1]), color=MUTED, lw=0.9, ls=(0, (4, 3)))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _inverse_density(sparsity: Any) -> Any:
+    return 1 / (1 - sparsity)
+
+
+def _sparsity_axis(axes: Axes, marks: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([1 / (1 - s) for s in marks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{s:g}" for s in marks])
+    axes.set_xlabel("sparsity S")
