@@ -1,0 +1,192 @@
+"""Fits to data that nobody here produced, beside the numbers that others published; writes results/public_fits.json.
+
+    python experiments/public_fits.py DATA      # about two minutes on two cores
+
+DATA holds three folders, each a checkout (or the named files) of a public repository; none of the data is kept here:
+
+    epoch_chinchilla/svg_extracted_data.csv     data/ of github.com/epoch-research/analyzing-chinchilla at 9225883
+    gemstones/wandb_df_for_fitting_*.jsonl      github.com/mcleish7/gemstone-scaling-laws at 5f42047, with
+    gemstones/parameters_delta-{3,4}/*.json     its published fits
+    clark_routing/curves.csv.gz                 curves of github.com/google-deepmind/scaling_laws_for_routing at 42da0c3
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from moe_lib.files import whole_file
+from moe_lib.laws.basis import Posynomial
+from moe_lib.laws.parametric import CHINCHILLA, CLARK
+from moe_lib.laws.solver import Fit, fit
+from moe_lib.laws.uncertainty import bootstrap
+
+RESULTS = Path(__file__).parent / "results" / "public_fits.json"
+RESAMPLES = 4_000  # as many as Besiroglu et al.
+
+EPOCH = {
+    "source": "Besiroglu et al. (2024); points read off a figure of Hoffmann et al. (2022)",
+    "repository": "github.com/epoch-research/analyzing-chinchilla, commit 9225883, no licence",
+    "selection": "loss below the 5th largest: 240 of 245 points; D = C / (6 N)",
+}
+# Besiroglu et al.'s notebook: summed Huber with standard errors over 4,000 case resamples, and their headline numbers,
+# which come from a likelihood that is in effect least absolute deviations (e excepted).
+EPOCH_PUBLISHED: dict[str, dict[str, float]] = {
+    "huber:1e-3": {
+        "objective": 0.0010182740346154362,
+        "a": 477.84171252965143,
+        "b": 2143.8637880335505,
+        "e": 1.817235504463726,
+        "alpha": 0.34731265761033453,
+        "beta": 0.3671826173946711,
+    },
+    "lad": {"a": 482.00572, "b": 2085.43420, "e": 1.81686, "alpha": 0.34781, "beta": 0.36585},
+}
+EPOCH_ERRORS = {"a": 124.52232, "b": 1293.28410, "e": 0.02566, "alpha": 0.01540, "beta": 0.02060}
+
+GEMSTONES = {
+    "source": "McLeish et al. (2025), Gemstones",
+    "repository": "github.com/mcleish7/gemstone-scaling-laws, commit 5f42047, MIT",
+    "selection": "as each published fit's name says: 120b+ keeps tokens > 120e9, 512x keeps width 512, no_embeds takes "
+    "50,304 width off N; the fits to sampled_like_chinchilla are left out, since its sample is not stored",
+}
+SIZES = {
+    "parameters": ("N", "D"),
+    "width_depth": ("width", "depth", "D"),
+    "width_depth_parameters": ("width", "depth", "N", "D"),
+}
+
+CLARK_SOURCE = {
+    "source": "Clark et al. (2022), routed language models at about 130e9 tokens",
+    "repository": "github.com/google-deepmind/scaling_laws_for_routing, commit 42da0c3, data CC-BY-4.0",
+    "selection": "last step of each run with routing_frequency .5, k 1 and seed 42; dense runs join each router; "
+    "mean square of log loss, as in the repository's example",
+}
+CLARK_PUBLISHED = {  # Table 3 of Clark et al. (2022), read second-hand
+    "S-Base": {"a": -0.082, "b": -0.108, "c": 0.009, "d": 1.104, "E_start": 1.847, "E_max": 314.478},
+    "RL-R": {"a": -0.083, "b": -0.126, "c": 0.012, "d": 1.111, "E_start": 1.880, "E_max": 469.982},
+    "Hash": {"a": -0.087, "b": -0.136, "c": 0.012, "d": 1.157, "E_start": 4.175, "E_max": 477.741},
+}
+
+
+def epoch_runs(data: Path) -> pd.DataFrame:
+    """The 240 points that Besiroglu et al. fitted."""
+    table = pd.read_csv(data / "epoch_chinchilla" / "svg_extracted_data.csv")
+    table = table[table["loss"] < table["loss"].nlargest(5).iloc[-1]]
+    n, flops = table["Model Size"], table["Training FLOP"]
+    return pd.DataFrame({"N": n, "D": flops / (6 * n), "L": table["loss"]})
+
+
+def epoch(data: Path, resamples: int = RESAMPLES, workers: int = 2) -> dict[str, Any]:
+    """Eq. 5 under both objectives, and bootstrap standard errors under the first."""
+    runs = epoch_runs(data)
+    fits = {objective: fit(CHINCHILLA, runs, objective) for objective in EPOCH_PUBLISHED}
+    drawn = bootstrap(fits["huber:1e-3"], resamples, workers=workers)
+    return EPOCH | {
+        "n": len(runs),
+        "resamples": resamples,
+        "fits": [_beside(objective, fits[objective], published) for objective, published in EPOCH_PUBLISHED.items()],
+        "standard_errors": {"published": EPOCH_ERRORS, "ours": drawn.table.std().to_dict()},
+    }
+
+
+def gemstones_published(data: Path) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
+    """Name, kind of law, Huber's delta and content of every published fit whose runs are stored."""
+    for delta in (1e-3, 1e-4):
+        folder = data / "gemstones" / f"parameters_delta-{'3' if delta == 1e-3 else '4'}"
+        for file in sorted(folder.glob("*.json")):
+            kind, _, runs = file.stem.removeprefix("approach_3_").partition("_grid_search_0_")
+            if "sampled" not in runs:
+                yield runs, kind, delta, json.loads(file.read_text())
+
+
+def gemstones_runs(data: Path, name: str) -> pd.DataFrame:
+    """The runs that a published fit's name speaks of."""
+    stem = "cool_begin" if name.startswith("cool") else "hot_100b+" if "b+" in name else "hot"
+    table = pd.read_json(data / "gemstones" / f"wandb_df_for_fitting_{stem}.jsonl", lines=True)
+    if "120b+" in name:
+        table = table[table["tokens"] > 120e9]
+    if "512x" in name:
+        table = table[table["width"] == 512]
+    embedding = 50_304 * table["width"] if "no_embeds" in name else 0
+    return table.assign(N=table["params_active_precise"] - embedding, D=table["tokens"], L=table["final_loss"])
+
+
+def gemstones_form(kind: str) -> Posynomial:
+    """A sum of powers of size and data, with an exponent each."""
+    return Posynomial(
+        kind,
+        {f"c_{name}": {f"x_{name}": f"-{name}"} for name in SIZES[kind]} | {"e": {}},
+        {f"x_{name}": tuple(np.linspace(0, 2, 5 if len(SIZES[kind]) == 4 else 9).tolist()) for name in SIZES[kind]},
+    )
+
+
+def gemstones(data: Path) -> dict[str, Any]:
+    """Every published fit beside ours: objectives, exponents and the irreducible loss."""
+    rows = []
+    for name, kind, delta, published in gemstones_published(data):
+        fitted = fit(gemstones_form(kind), gemstones_runs(data, name), f"huber:{delta}")
+        rows.append(
+            {
+                "runs": name,
+                "law": kind,
+                "delta": delta,
+                "n": fitted.n,
+                "published": {
+                    "objective": published["loss"]["0"],
+                    "exponents": published["exponents"]["0"],
+                    "e": float(np.exp(published["irreducible_error"]["0"])),
+                },
+                "ours": {
+                    "objective": fitted.objective,
+                    "exponents": [fitted.coefficients[f"x_{size}"] for size in SIZES[kind]],
+                    "e": fitted.coefficients["e"],
+                },
+                "starts": fitted.starts,
+                "agreeing_starts": fitted.agreeing_starts,
+            }
+        )
+    return GEMSTONES | {"fits": rows}
+
+
+def clark_runs(data: Path, router: str) -> pd.DataFrame:
+    """Final losses of one kind of routed models and the dense ones, with N of the dense model and S = 1 - 1/E."""
+    table = pd.read_csv(data / "clark_routing" / "curves.csv.gz").sort_values("step").groupby("hyper_id").tail(1)
+    table = table[(table["routing_frequency"] == 0.5) & (table["k"] == 1) & (table["seed"] == 42)]
+    table = table[table["router_type"].isin([router, "Dense"])]
+    return pd.DataFrame(
+        {"N": table["dense_parameter_count"], "S": 1 - 1 / table["num_experts"], "L": table["loss_validation"]}
+    )
+
+
+def clark(data: Path) -> dict[str, Any]:
+    """The log-bilinear law for each router."""
+    fits = [
+        _beside(router, fit(CLARK, clark_runs(data, router), "mse"), published)
+        for router, published in CLARK_PUBLISHED.items()
+    ]
+    return CLARK_SOURCE | {"fits": fits}
+
+
+def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, Any]:
+    ours = {"objective": fitted.objective, **fitted.coefficients}
+    counts = {"n": fitted.n, "starts": fitted.starts, "agreeing_starts": fitted.agreeing_starts}
+    return {"fit": name, **counts, "published": published, "ours": ours}
+
+
+def main(data: Path) -> None:
+    """Redo all fits and write them down."""
+    made = {"made_by": "experiments/public_fits.py", "epoch": epoch(data), "gemstones": gemstones(data)}
+    with whole_file(RESULTS) as temporary:
+        temporary.write_text(json.dumps(made | {"clark": clark(data)}, indent=1) + "\n")
+    print(f"wrote {RESULTS}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python experiments/public_fits.py DATA, the folder described at the top of this file")
+    main(Path(sys.argv[1]))
