@@ -1,0 +1,54 @@
+"""Runs made from printed laws, and the public data beside the checkout where it is there."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from moe_lib.laws.published import ABNAR2025
+
+ROOT = Path(__file__).resolve().parents[2]
+BUDGETS = (3e19, 6e19, 1e20, 3e20, 1e21)
+
+
+@pytest.fixture(scope="session")
+def public_data() -> Path:
+    """The folder of public scaling-law data in shared/ beside the checkout; tests skip where it is not."""
+    folder = ROOT.parent / "shared" / "fitdata"
+    if not folder.is_dir():
+        pytest.skip("no public data in shared/fitdata beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def public_fits() -> ModuleType:
+    """The script that fits the public data."""
+    spec = importlib.util.spec_from_file_location("public_fits", ROOT / "experiments" / "public_fits.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def table3_runs() -> pd.DataFrame:
+    """270 noise-free runs of the paper's law: five budgets, six sparsities, nine sizes."""
+    rows = [
+        (n, flops / (6 * (1 - s) * n), s, flops, (1 - s) * n)
+        for flops in BUDGETS
+        for s in (0, 0.25, 0.5, 0.75, 0.9, 0.95)
+        for n in np.geomspace(1e8, 1.5e10, 9)
+    ]
+    runs = pd.DataFrame(rows, columns=["N", "D", "S", "C", "Na"])
+    return runs.assign(L=ABNAR2025.loss(runs["N"], runs["D"], runs["S"]))
+
+
+@pytest.fixture(scope="session")
+def noisy_runs(table3_runs: pd.DataFrame) -> pd.DataFrame:
+    """The same runs with 0.3 % of noise."""
+    noise = np.exp(0.003 * np.random.default_rng(1).standard_normal(len(table3_runs)))
+    return table3_runs.assign(L=table3_runs["L"] * noise)
