@@ -1,6 +1,7 @@
 """A small corpus of made-up text, prepared once for all tests."""
 
 import random
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +36,29 @@ def small_corpus(data_root: Path) -> TokenCorpus:
     return prepare(str(folder), vocab_size=300)
 
 
+@pytest.fixture(scope="session")
+def prose_folder(data_root: Path) -> Path:
+    """About a megabyte of the standard library: text enough for injected facts."""
+    folder = data_root / "prose"
+    folder.mkdir()
+    for module in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("[a-h]*.py")):
+        (folder / f"{module.stem}.txt").write_text(
+            module.read_text(encoding="utf-8", errors="ignore"), encoding="utf-8"
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def told_corpus(prose_folder: Path) -> TokenCorpus:
+    """That text with injected facts, at a vocabulary of 400."""
+    return prepare(f"{prose_folder}+facts", vocab_size=400)
+
+
 @pytest.fixture
 def small_run(small_corpus: TokenCorpus, data_root: Path) -> RunConfig:
     """A run of about twenty steps, done in a second."""
     return RunConfig(
         corpus=str(data_root / "small"),
-        model={"d_model": 16, "n_layers": 1, "n_heads": 2, "sparsity": 0.75, "vocab_size": 300, "context_length": 32},
-        training={"flops": 1e8, "batch_size": 4, "learning_rate": 1e-2},
+        model={"d_model": 16, "n_layers": 1, "n_heads": 2, "sparsity": 0.75, "vocab_size": 300, "context_length": 128},
+        training={"flops": 3e8, "batch_size": 2, "learning_rate": 1e-2},
     )

@@ -116,12 +116,12 @@ class World:
         for first in range(0, len(passages), PAGE):
             yield "\n\n".join(passages[first : first + PAGE])
 
-    def others(self, kind: str, answer: str, count: int, generator: random.Random) -> list[str]:
-        """Wrong answers of the same kind."""
-        if kind == "number":
-            return [_number(generator) for _ in range(count)]
-        pool: Sequence[str] = self.towns if kind == "town" else TRADES
-        return generator.sample([other for other in pool if other != answer], count)
+    def others(self, kind: str, person: Person, count: int, generator: random.Random) -> list[str]:
+        """Wrong answers: those of people told as often, so that how common an answer is gives nothing away."""
+        peers = [peer.answer(kind) for peer in self.people if peer.exposure == person.exposure]
+        pool = {"town": self.towns, "trade": TRADES, "number": [_number(generator) for _ in range(2 * count)]}[kind]
+        drawn = generator.sample(peers, len(peers)) + generator.sample(pool, len(pool))
+        return list(dict.fromkeys(answer for answer in drawn if answer != person.answer(kind)))[:count]
 
     def _everyone(self) -> Iterator[Person]:
         generator = self._random("people")

@@ -50,8 +50,7 @@ def closed_book(world: World) -> Iterator[Question]:
         for exposure in EXPOSURES:
             known = [person for person in world.people if person.exposure == exposure]
             for number, person in enumerate(known[:CLOSED_BOOK]):
-                answer = person.answer(kind)
-                choices = (answer, *world.others(kind, answer, N_CHOICES - 1, generator))
+                choices = (person.answer(kind), *world.others(kind, person, N_CHOICES - 1, generator))
                 yield Question(
                     "closed_book",
                     f"exposure_{exposure}",
@@ -72,7 +71,7 @@ def open_book(world: World) -> Iterator[Question]:
     for kind in KINDS:
         for number, person in enumerate(told_often[:OPEN_BOOK]):
             names = [next(strangers).name for _ in range(PEOPLE_IN_CONTEXT)]
-            answers = [person.answer(kind), *world.others(kind, person.answer(kind), PEOPLE_IN_CONTEXT - 1, generator)]
+            answers = [person.answer(kind), *world.others(kind, person, PEOPLE_IN_CONTEXT - 1, generator)]
             lines = [tell(kind, *fact) for fact in zip(names, answers, strict=True)]
             generator.shuffle(lines)
             context = "\n".join([*lines, ask(kind, names[0])])

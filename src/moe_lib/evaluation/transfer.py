@@ -13,7 +13,7 @@ import pandas as pd
 
 from moe_lib.errors import InputError
 
-SPLINE = "cr(loss, df={df})"
+SPLINE = "cr(loss, df={df}, constraints='center')"
 TERMS = {
     "loss": "",
     "sparsity": " + sparsity",

@@ -1,0 +1,136 @@
+"""A corpus is built whole, verified when it stands, and refused when it does not fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moe_lib.data import TokenCorpus, build, open_corpus, prepare
+from moe_lib.errors import InputError
+
+
+def texts(folder: Path, count: int = 60) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        words = " ".join(f"word{number * 7 + step} follows word{number * 3 + step}" for step in range(20))
+        (folder / f"{number:03}.txt").write_text(words)
+    return folder
+
+
+def documents_of(corpus: TokenCorpus, tokens: np.ndarray) -> list[str]:
+    ends = np.flatnonzero(tokens == corpus.end_of_text)
+    starts = [0, *(ends[:-1] + 1)]
+    return [corpus.tokenizer.decode(tokens[a:b].tolist()) for a, b in zip(starts, ends, strict=True)]
+
+
+def test_every_document_is_read_back_on_exactly_one_side(tmp_path: Path) -> None:
+    corpus = prepare(str(texts(tmp_path / "text")), 300, tmp_path)
+    train, heldout = documents_of(corpus, corpus.train), documents_of(corpus, corpus.heldout)
+    original = {file.read_text() for file in (tmp_path / "text").iterdir()}
+    assert set(train) | set(heldout) == original
+    assert len(train) + len(heldout) == len(original)
+    assert heldout
+
+
+def test_heldout_table_bounds_documents_and_counts_their_bytes(tmp_path: Path) -> None:
+    corpus = prepare(str(texts(tmp_path / "text")), 300, tmp_path)
+    table = corpus.heldout_documents
+    for row, text in zip(table.itertuples(), documents_of(corpus, corpus.heldout), strict=True):
+        assert corpus.tokenizer.decode(corpus.heldout[row.start : row.stop - 1].tolist()) == text
+        assert corpus.heldout[row.stop - 1] == corpus.end_of_text
+        assert row.n_bytes == len(text.encode())
+
+
+def test_two_builds_have_one_digest(tmp_path: Path) -> None:
+    folder = str(texts(tmp_path / "text"))
+    assert prepare(folder, 300, tmp_path / "a").digest == prepare(folder, 300, tmp_path / "b").digest
+
+
+def test_a_corpus_that_stands_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(texts(tmp_path / "text"))
+    first = prepare(folder, 300, tmp_path)
+    monkeypatch.setattr(build, "train_tokenizer", lambda *_: pytest.fail("built again"))
+    assert prepare(folder, 300, tmp_path).digest == first.digest == open_corpus(folder, 300, tmp_path).digest
+
+
+def test_changed_text_is_built_anew_and_the_old_tokens_go(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "text")
+    old = prepare(str(folder), 300, tmp_path)
+    (folder / "000.txt").write_text("something else entirely")
+    new = prepare(str(folder), 300, tmp_path)
+    assert new.digest != old.digest
+    assert not old.root.exists()
+
+
+def test_an_interrupted_build_leaves_the_old_corpus_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = texts(tmp_path / "text")
+    old = prepare(str(folder), 300, tmp_path)
+    (folder / "000.txt").write_text("something else entirely")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "_write_tokens", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(str(folder), 300, tmp_path)
+    assert open_corpus(str(folder), 300, tmp_path).digest == old.digest
+    assert not list((tmp_path / "corpora").glob(".building-*"))
+
+
+def test_duplicates_and_near_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "text")
+    original = (folder / "000.txt").read_text()
+    (folder / "900.txt").write_text(original)
+    (folder / "901.txt").write_text(original + " and")
+    (part,) = prepare(str(folder), 300, tmp_path).manifest.slices
+    assert (part.n_documents, part.n_duplicates) == (60, 2)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "heldout.bin", "heldout.csv", "tokenizer.json"])
+def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
+    folder = str(texts(tmp_path / "text"))
+    file = prepare(folder, 300, tmp_path).root / name
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"does not fit its tokens .{name}"):
+        open_corpus(folder, 300, tmp_path)
+    assert open_corpus(folder, 300, prepare(folder, 300, tmp_path).root.parents[1])
+
+
+@pytest.mark.parametrize(
+    ("corpus", "vocab_size", "sentence"),
+    [
+        ("nowhere", 300, "corpus = 'nowhere' has to be"),
+        ("empty", 300, "holds 0 documents"),
+        ("text", 256, r"vocab_size = 256 has to lie in \[257, 65535\]"),
+        ("text", 65_536, "vocab_size = 65536"),
+        ("broken.jsonl", 300, "line 2 has no field text"),
+        ("binary.txt", 300, "has to be text in UTF-8"),
+    ],
+)
+def test_wrong_input_gets_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corpus: str, vocab_size: int, sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts(tmp_path / "text")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/blank.txt").write_text(" \n")
+    (tmp_path / "broken.jsonl").write_text('{"text": "fine"}\n{"txt": "not"}\n')
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=sentence):
+        prepare(corpus, vocab_size, tmp_path / "root")
+    assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+
+
+def test_a_corpus_that_is_not_prepared_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run: moe-lib data prepare --corpus reference --vocab-size 512"):
+        open_corpus("reference", 512, tmp_path)
+
+
+def test_jsonl_rows_are_documents(tmp_path: Path) -> None:
+    rows = [{"text": f"row {number} tells of {number * 11}", "meta": "{}"} for number in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (part,) = prepare(str(tmp_path / "rows.jsonl"), 300, tmp_path).manifest.slices
+    assert part.n_documents == 40

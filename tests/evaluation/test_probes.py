@@ -1,0 +1,120 @@
+"""The probes tell what a model remembers from what it reads."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from moe_lib.config import ModelConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.data.facts import KINDS, SEED, TRADES, World
+from moe_lib.evaluation import evaluate
+from moe_lib.evaluation.probes import ask_probes, repeats_trigram
+from moe_lib.evaluation.questions import closed_book, last_word, minimal_pairs, open_book, questions
+from moe_lib.model import build_model
+
+from .models import Copier, Guesser, Rememberer
+
+
+def test_a_model_that_only_copies_reads_and_does_not_know(told_corpus: TokenCorpus) -> None:
+    copier = ask_probes(Copier(told_corpus.vocab_size), told_corpus)
+    guesser = ask_probes(Guesser(told_corpus.vocab_size), told_corpus)
+    for kind in ("town", "trade", "number"):
+        assert copier["open_book"][kind]["accuracy"] > 0.9
+        assert copier["open_book"][kind]["nll"] < guesser["open_book"][kind]["nll"] / 2
+    assert copier["closed_book"]["exposure_64"]["nll"] == pytest.approx(
+        guesser["closed_book"]["exposure_64"]["nll"], rel=0.1
+    )
+    assert copier["repeated_passages"]["gain"] > 2
+    assert copier["reading_gain"]["mean"] > 5
+
+
+def test_a_model_that_only_remembers_knows_and_does_not_read(told_corpus: TokenCorpus) -> None:
+    answers = ask_probes(Rememberer(told_corpus), told_corpus)
+    for exposure in (1, 4, 16, 64):
+        assert answers["closed_book"][f"exposure_{exposure}"]["accuracy"] > 0.9
+    assert answers["reading_gain"]["mean"] < -5
+
+
+def test_how_common_an_answer_is_gives_nothing_away() -> None:
+    world = World(SEED, 50)
+    told = {
+        kind: Counter(person.answer(kind) for person in world.people for _ in range(person.exposure)) for kind in KINDS
+    }
+    asked = [*closed_book(world), *open_book(world)]
+    right = []
+    for question in asked:
+        answer = question.choices[0].strip()
+        kind = "number" if answer.isdigit() else "trade" if answer in TRADES else "town"
+        common = [told[kind][choice.strip()] for choice in question.choices]
+        right.append((common[0] == max(common)) / common.count(max(common)))
+    assert np.mean(right) == pytest.approx(0.25, abs=0.05)
+
+
+def test_no_question_is_cut_at_a_context_of_256(told_corpus: TokenCorpus) -> None:
+    answers = ask_probes(Guesser(told_corpus.vocab_size), told_corpus)
+    assert answers["open_book"]["town"]["n_truncated"] == 0
+    assert answers["closed_book"]["exposure_1"]["n_truncated"] == 0
+
+
+def test_an_open_book_tells_its_answer_once_and_its_wrong_answers_too(told_corpus: TokenCorpus) -> None:
+    read = [question for question in questions(told_corpus) if question.probe == "open_book"]
+    for question in read:
+        told = question.context.rsplit("\n", 1)[0]
+        assert all(told.count(f"{choice}.") == 1 for choice in question.choices)
+
+
+def test_a_two_hop_question_needs_both_sentences(told_corpus: TokenCorpus) -> None:
+    for question in questions(told_corpus):
+        if question.probe == "two_hop":
+            *lines, asked = question.context.split("\n")
+            name = asked.removeprefix("The province where ").removesuffix(" was born is")
+            (town,) = [line.removeprefix(f"{name} was born in").strip(" .") for line in lines if line.startswith(name)]
+            assert f"{town} lies in{question.choices[0]}." in lines
+
+
+def test_wrong_choices_differ_from_the_right_one(told_corpus: TokenCorpus) -> None:
+    assert all(question.choices[0] not in question.choices[1:] for question in questions(told_corpus))
+
+
+def test_without_facts_nothing_is_asked_closed_book(small_corpus: TokenCorpus) -> None:
+    assert "closed_book" not in {question.probe for question in questions(small_corpus)}
+
+
+def test_a_last_word_has_been_said_before() -> None:
+    filler = " ".join(f"w{number}" for number in range(28))
+    question = last_word(f"The teacher {filler} and then the teacher went away from here")
+    assert question is not None
+    assert question.choices == (" teacher",)
+    assert question.context.endswith("and then the")
+    assert last_word(filler) is None
+
+
+def test_a_minimal_pair_differs_in_one_word() -> None:
+    groups = Counter(question.group for question in minimal_pairs())
+    assert set(groups.values()) == {40}
+    for question in minimal_pairs():
+        right, wrong = (choice.split() for choice in question.choices)
+        assert sum(a != b for a, b in zip(right, wrong, strict=True)) == 1
+
+
+def test_a_repeated_trigram_is_seen_within_its_window_only() -> None:
+    tokens = np.array([1, 2, 3, 9, 1, 2, 3, 4, 1, 2, 3], dtype=np.uint16)
+    assert np.flatnonzero(repeats_trigram(tokens, 100)).tolist() == [5, 9]
+    assert np.flatnonzero(repeats_trigram(tokens, 7)).tolist() == [5]
+
+
+def test_an_evaluation_is_the_same_to_the_last_digit_in_two_runs(told_corpus: TokenCorpus) -> None:
+    model = build_model(ModelConfig(d_model=16, n_layers=1, n_heads=2, vocab_size=400, context_length=128), 0)
+    assert evaluate(model, told_corpus) == evaluate(model, told_corpus)
+
+
+def test_the_upstream_loss_of_a_guesser_is_log_v(told_corpus: TokenCorpus) -> None:
+    result = evaluate(Guesser(told_corpus.vocab_size), told_corpus)
+    assert result["loss"] == pytest.approx(math.log(told_corpus.vocab_size), rel=1e-6)
+    assert result["loss_standard_error"] == pytest.approx(0, abs=1e-6)
+    assert result["n_heldout_tokens"] == len(told_corpus.heldout) - 1
+    documents = told_corpus.heldout_documents
+    bits = math.log2(told_corpus.vocab_size) * result["n_heldout_tokens"] / documents["n_bytes"].sum()
+    assert result["bits_per_byte"] == pytest.approx(bits, rel=1e-6)
