@@ -174,7 +174,7 @@ def _band(budget: Budget, n: float, s: float, fixed: float | None, largest: floa
     def crossing(inside: float, outside: float) -> float:
         if excess(np.array([outside]))[0] <= 0:
             return outside
-        for _ in range(50):
+        for _ in range(32):
             middle = (inside + outside) / 2
             inside, outside = (middle, outside) if excess(np.array([middle]))[0] <= 0 else (inside, middle)
         return inside

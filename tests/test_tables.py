@@ -1,0 +1,119 @@
+"""Tables of runs: what is wrong is named by row and column, and nothing vanishes unasked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from moe_lib.errors import InputError
+from moe_lib.tables import ledger_runs, parse_names, read_table, runs_for
+
+GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
+INPUTS = ("N", "D", "S")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".jsonl", ".parquet"])
+def test_every_kind_of_file_holds_the_same_table(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"runs{suffix}"
+    if suffix == ".jsonl":
+        GOOD.to_json(file, orient="records", lines=True)
+    elif suffix == ".parquet":
+        GOOD.to_parquet(file)
+    else:
+        GOOD.to_csv(file, index=False)
+    assert np.allclose(runs_for(read_table(file), INPUTS).columns[[*INPUTS, "L"]], GOOD)
+
+
+def test_nested_json_is_reached_by_dots(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"model": {"n": 1}, "loss": 3}\n{"model": {"n": 2}, "loss": 2}\n')
+    assert list(read_table(tmp_path / "a.jsonl")["model.n"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "says"),
+    [
+        ("S", 2, 1.0, r"row 2, column 'S': S = 1 has to lie in \[0, 1\)"),
+        ("S", 1, -0.1, r"row 1, column 'S': S = -0.1 has to lie in"),
+        ("N", 3, 0, "row 3, column 'N': N = 0 has to be positive"),
+        ("D", 1, -5, "row 1, column 'D': D = -5 has to be positive"),
+        ("L", 2, np.nan, "row 2, column 'L': is empty"),
+        ("L", 2, np.inf, "row 2, column 'L': L = inf has to be positive and finite"),
+        ("L", 3, "n/a", "row 3, column 'L': 'n/a' is no number"),
+        ("N", 1, "7B", "row 1, column 'N': '7B' is no number"),
+    ],
+)
+def test_a_wrong_cell_is_named(column: str, row: int, value: object, says: str) -> None:
+    table = GOOD.astype(object)
+    table.loc[row - 1, column] = value
+    with pytest.raises(InputError, match=says):
+        runs_for(table, INPUTS)
+
+
+def test_a_missing_column_is_named_with_what_there_is() -> None:
+    with pytest.raises(InputError, match="column 'loss' for L is not in the table, which has N, D, S, L"):
+        runs_for(GOOD, INPUTS, names={"L": "loss"})
+    with pytest.raises(InputError, match="column 'S' for S is not in the table, which has N, D, L"):
+        runs_for(GOOD.drop(columns="S"), INPUTS)
+
+
+def test_runs_of_one_sparsity_cannot_carry_a_law_in_sparsity() -> None:
+    with pytest.raises(InputError, match=r"column 'S': all 3 rows have S = 0\.5; a law in S needs at least two"):
+        runs_for(GOOD.assign(S=0.5), INPUTS)
+    with pytest.raises(InputError, match=r"all 3 rows have N_a / N = 0\.5"):
+        runs_for(GOOD.assign(S=0.5), ("N", "Na", "D"))
+
+
+def test_tokens_come_from_the_budget_where_they_are_missing() -> None:
+    table = GOOD.drop(columns="D").assign(C=6e18)
+    assert np.allclose(runs_for(table.drop(columns="S"), ("N", "D")).columns["D"], 1e18 / table["N"])
+    active = (1 - table["S"]) * table["N"]
+    assert np.allclose(runs_for(table, INPUTS).columns["D"], 1e18 / active)
+    assert np.allclose(
+        runs_for(table.assign(A=active * 1.5), INPUTS, names={"Na": "A"}).columns["D"], 1e18 / (1.5 * active)
+    )
+
+
+def test_active_parameters_are_the_ideal_share_unless_they_are_given() -> None:
+    assert np.allclose(runs_for(GOOD, ("Na", "D", "S")).columns["Na"], (1 - GOOD["S"]) * GOOD["N"])
+    assert np.allclose(runs_for(GOOD.assign(Na=[1e8, 6e8, 2e9]), ("Na", "D", "S")).columns["Na"], [1e8, 6e8, 2e9])
+
+
+def test_what_was_dropped_is_counted_and_ties_go_together() -> None:
+    table = GOOD.assign(L=[3.0, 3.0, 2.6])
+    found = runs_for(table, INPUTS, drop_highest=1)
+    assert (found.dropped, len(found.columns)) == (2, 1)
+    assert runs_for(table, INPUTS).dropped == 0
+    with pytest.raises(InputError, match="drop-highest = 3 has to lie between 0 and"):
+        runs_for(table, INPUTS, drop_highest=3)
+
+
+@pytest.mark.parametrize("text", ["N", "N=", "X=loss", "=a"])
+def test_a_pair_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="has to be SYMBOL=COLUMN"):
+        parse_names(text)
+    assert parse_names("N=Model Size, L=loss") == {"N": "Model Size", "L": "loss"}
+
+
+BROKEN = {"a.csv": b"", "b.csv": b"N,L\n", "c.jsonl": b"{not json\n", "d.parquet": b"x", "e.csv": b"\xff\xfe\n"}
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    for name, content in BROKEN.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            read_table(tmp_path / name)
+    with pytest.raises(InputError, match="has to end in"):
+        read_table(tmp_path / "a.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_table(tmp_path / "missing.csv")
+
+
+def test_the_ledger_speaks_in_symbols_and_leaves_out_what_diverged(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no finished runs"):
+        ledger_runs(tmp_path / "runs.jsonl")
+    row = {"n_params": 10, "n_params_active": 5, "n_tokens": 7, "sparsity": 0.5, "flops": 1, "loss": 3}
+    lines = [json.dumps({"key": key, "status": status, **row}) for key, status in (("a", "done"), ("b", "diverged"))]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
+    assert ledger_runs(tmp_path / "runs.jsonl")[["N", "Na", "D", "S", "L"]].to_numpy().tolist() == [[10, 5, 7, 0.5, 3]]
