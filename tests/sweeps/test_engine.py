@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def runs(small_run: RunConfig, small_corpus: TokenCorpus) -> list[RunConfig]:
-    return [small_run.with_(training=small_run.training.with_(seed=seed, flops=4e8)) for seed in range(3)]
+    return [small_run.with_(training=small_run.training.with_(seed=seed, flops=1e9)) for seed in range(3)]
 
 
 @pytest.fixture

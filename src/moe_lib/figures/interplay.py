@@ -54,7 +54,7 @@ def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
 
     Columns `source` (one line each), S, N, Na, L, and `place` (`outside` is drawn hollow: an extrapolation).
     """
-    figure, row = new_figure("full", height=3.3, columns=3)
+    figure, row = new_figure("full", height=3.5, columns=3)
     titles = {"N": "a. best total N*", "Na": "b. best active $N_a^*$", "L": "c. its loss L*"}
     for axes, (column, title) in zip(row, titles.items(), strict=True):
         for (source, rows), colour in zip(optima.groupby("source", sort=False), (ACCENT, INK, MUTED), strict=False):
@@ -69,6 +69,8 @@ def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
             count_axis(axes.yaxis, "")
             axes.yaxis.set_label_text("")
     row[2].set_ylabel("nats a token")
+    handles, labels = row[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 

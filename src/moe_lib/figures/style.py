@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
 
 from moe_lib.errors import InputError
 
@@ -131,4 +131,7 @@ def short_count(value: float) -> str:
 def _log_scale(axis: Axis) -> None:
     axes: Axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(base=10, numticks=8))
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high < 20 * low else (1.0,)  # a short axis would carry one label or none
+    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=8))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,54 @@
+"""`moe-lib train` and `moe-lib sweep` from file to ledger."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.ledger import Ledger
+
+
+@pytest.fixture
+def run_file(small_run: RunConfig, tmp_path: Path) -> Path:
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(json.loads(small_run.model_dump_json())))
+    return file
+
+
+def test_training_leaves_weights_tokenizer_and_one_row(
+    moe, run_file: Path, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    ledger, out = tmp_path / "runs.jsonl", tmp_path / "out"
+    for _ in range(2):
+        done = moe("train", run_file, "--out", out, "--ledger", ledger)
+        assert done.returncode == 0, done.stderr
+    rows = Ledger(ledger).rows()
+    assert [row["key"] for row in rows] == [small_run.key]
+    assert rows[0]["corpus_digest"] == small_corpus.digest
+    assert {"loss", "loss_standard_error", "bits_per_byte", "slices", "tokens_per_second", "versions"} <= set(rows[0])
+    weights = load_file(out / "model.safetensors")
+    assert sum(weight.size for weight in weights.values()) == rows[0]["n_params"]
+    assert (out / "tokenizer.json").exists()
+
+
+def test_a_dry_run_prints_the_plan_and_trains_nothing(moe, small_run: RunConfig, tmp_path: Path) -> None:
+    file, ledger = tmp_path / "sweep.yaml", tmp_path / "runs.jsonl"
+    base = json.loads(small_run.model_dump_json())
+    file.write_text(yaml.safe_dump({"base": base, "grid": {"training.seed": [0, 1]}}))
+    done = moe("sweep", file, "--dry-run", "--ledger", ledger)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs, 0 done" in done.stdout
+    assert not ledger.exists()
+
+
+def test_a_corpus_that_is_too_small_is_named_before_anything_starts(moe, run_file: Path, tmp_path: Path) -> None:
+    greedy = yaml.safe_load(run_file.read_text())
+    greedy["training"]["flops"] = 1e13
+    run_file.write_text(yaml.safe_dump(greedy))
+    done = moe("train", run_file, "--out", tmp_path / "out", "--ledger", tmp_path / "runs.jsonl")
+    assert done.returncode == 2
+    assert "training.flops = 1e+13 buys" in done.stderr
