@@ -1,0 +1,64 @@
+"""Figures of isoFLOP fits: a surface over its runs, and where parabolas put an optimum that is known."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from moe_lib.figures.laws import sparsity_axis
+from moe_lib.figures.style import ACCENT, INK, LOSS_LABEL, MUTED, count_axis, new_figure
+from moe_lib.laws.isoflop import Surface
+
+NAMES = {"N": "total parameters N", "Na": "active parameters $N_a$"}
+
+
+def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
+    """Contours of a fitted surface over its runs (filled by observed loss), with the best size at each sparsity.
+
+    The line is broken where the best size lies outside the grid of sizes. `runs` has columns N or Na, S and L.
+    """
+    figure, axes = new_figure("full", height=4.2)
+    n = np.exp(np.linspace(*fitted.n_range, 100))
+    s = np.linspace(*fitted.s_range, 80)
+    loss = fitted.loss(n, -np.expm1(-s)[:, None])
+    low, high = runs["L"].min(), min(runs["L"].max(), runs["L"].min() + 1.0)
+    drawn = axes.contour(n, s, loss, levels=np.linspace(low, high, 14), cmap="Blues_r", linewidths=1)
+    axes.clabel(drawn, drawn.levels[::3], fmt="%.2f", fontsize=8)
+    dots = axes.scatter(
+        runs[fitted.size],
+        -np.log1p(-runs["S"]),
+        c=runs["L"],
+        cmap="Blues_r",
+        vmin=low,
+        vmax=high,
+        edgecolors=INK,
+        lw=0.5,
+    )
+    best = fitted.best_size(-np.expm1(-s))
+    inside = best["place"] == "inside"
+    axes.plot(best[fitted.size].where(inside), s, color=ACCENT, lw=2.2, label="best size at each S")
+    axes.plot(best[fitted.size].where(~inside), s, color=ACCENT, lw=1.2, ls=":", label="outside the grid")
+    count_axis(axes.xaxis, NAMES[fitted.size])
+    sparsity_axis(axes)
+    axes.set_xlim(n[0] / 1.3, n[-1] * 1.3)
+    axes.grid(False)
+    figure.colorbar(dots, ax=axes, label=LOSS_LABEL)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def parabola_bias(curves: Mapping[str, pd.DataFrame]) -> Figure:
+    """Misplacement of noise-free parabolas against where their grid is centred, a line for each label.
+
+    Tables have columns offset (middle of the grid over the true optimum) and bias (vertex over true optimum).
+    """
+    figure, axes = new_figure("full", height=3.4)
+    axes.axhline(1, color=MUTED, lw=0.9)
+    for label, curve in curves.items():
+        axes.plot(curve["offset"], curve["bias"], label=label)
+    axes.set(
+        xscale="log", ylim=(0.8, 1.25), xlabel="middle of the grid / true N*", ylabel="vertex of the parabola / true N*"
+    )
+    axes.legend()
+    return figure
