@@ -45,7 +45,7 @@ test: setup
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
 	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser" --nbval-lax --nbval-current-env \
-		--nbval-cell-timeout=240 --durations=10 tests _build/notebooks
+		--nbval-cell-timeout=600 --durations=10 tests _build/notebooks
 
 verify: setup
 	$(STEP) "execute chapters and compare" $(BIN)/python tools/chapters.py verify

@@ -1,8 +1,10 @@
 """Chapters run, print what is recorded, and a page that prints something else is found out."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 
 import chapters
@@ -66,11 +68,15 @@ def test_a_checked_cell_that_was_never_recorded_fails(recorded_page: Path, tmp_p
         chapters.write_notebook(page, tmp_path)
 
 
-def test_a_notebook_for_nbval_carries_the_recorded_output(recorded_page: Path, tmp_path: Path) -> None:
-    chapters.write_notebook(recorded_page, tmp_path)
-    notebook = nbformat.read(tmp_path / "page.ipynb", as_version=4)
-    outputs = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    assert [[output.text for output in cell] for cell in outputs] == [["42\n"], []]
+@pytest.mark.parametrize(("recorded", "code"), [("42", 0), ("43", 1)])
+def test_nbval_holds_a_notebook_to_the_record(tmp_path: Path, recorded: str, code: int) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(CHAPTER, encoding="utf-8")
+    (tmp_path / "recorded").mkdir()
+    chapters.record_path(page).write_text(json.dumps([{"cell": "print(6 * 7)", "prints": [recorded]}]))
+    chapters.write_notebook(page, tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval-lax", "--nbval-current-env", tmp_path / "page.ipynb"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == code
 
 
 def test_every_record_belongs_to_a_chapter() -> None:

@@ -55,3 +55,13 @@ def test_a_count_axis_is_logarithmic_and_labelled_in_short_counts() -> None:
     labels = {label.get_text() for label in axes.get_xticklabels()}
     assert axes.get_xscale() == "log"
     assert {"10M", "100M", "1B"} <= labels
+
+
+def test_a_short_count_axis_still_says_more_than_one_number() -> None:
+    figure, axes = new_figure("half")
+    axes.plot([6e4, 4e5], [1, 2])
+    count_axis(axes.xaxis, "active parameters")
+    figure.draw_without_rendering()
+    shown = [t.label1.get_text() for t in axes.xaxis.get_major_ticks() if 6e4 <= t.get_loc() <= 4e5]
+    assert shown == ["100K", "200K"]
+    assert not any(tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks())
