@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moe_lib.figures.laws import sparsity_axis
 from moe_lib.figures.style import ACCENT, INK, LOSS_LABEL, MUTED, count_axis, new_figure
@@ -60,5 +61,8 @@ def parabola_bias(curves: Mapping[str, pd.DataFrame]) -> Figure:
     axes.set(
         xscale="log", ylim=(0.8, 1.25), xlabel="middle of the grid / true N*", ylabel="vertex of the parabola / true N*"
     )
+    axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.legend()
     return figure
