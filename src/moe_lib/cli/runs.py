@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add this file's commands."""
     app.command()(train)
     app.command()(sweep)
+    app.command()(export)
 
 
 def train(
@@ -84,6 +85,24 @@ def sweep(
         console.print(f"given up after its worker died three times: {run.key}")
     if given_up:
         raise typer.Exit(1)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="What `moe-lib train` left.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    to: Annotated[str, typer.Option(help="The format; hf is the only one.")] = "hf",
+) -> None:
+    """Write a trained model so that `AutoModelForCausalLM.from_pretrained` loads it, with its tokenizer.
+
+    Example: `moe-lib export out --to hf out/hf`
+    """
+    from moe_lib.errors import InputError
+    from moe_lib.training.export import export_run
+
+    if to != "hf":
+        raise InputError(f"to = {to!r} has to be hf")
+    export_run(run, out)
+    Console().print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
 
 
 def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpus]":

@@ -1,0 +1,63 @@
+"""Export: `transformers` computes with our weights what we compute, and back."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from moe_lib.config import ModelConfig
+from moe_lib.errors import InputError
+from moe_lib.model import Transformer, build_model
+from moe_lib.training.export import export_run, import_model
+from moe_lib.training.run import save_weights
+
+transformers = pytest.importorskip("transformers")
+
+
+def stirred(config: ModelConfig) -> Transformer:
+    """A model whose every weight matters, norms too."""
+    model = build_model(config, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * weight.abs().mean() * torch.randn(weight.shape, generator=generator))
+            weight.mul_(3 if weight.ndim == 2 and weight.shape[0] == config.n_experts else 1)
+    return model
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("experts", [{"sparsity": 0.75}, {"sparsity": 0.25}, {}])
+def test_olmoe_computes_our_logits(experts: dict[str, float], tied: bool, tmp_path: Path) -> None:
+    config = ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, tied_embeddings=tied,
+                         **experts)  # fmt: skip
+    ours = stirred(config)
+    save_weights(ours, tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "hf")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    assert type(theirs).__name__ == "OlmoeForCausalLM"
+    tokens = torch.randint(61, (3, 16))
+    with torch.no_grad():
+        difference = ours(tokens).logits_BTV - theirs(tokens).logits
+    assert difference.abs().max() < 1e-4
+    back = import_model(tmp_path / "hf")
+    assert back.config == config
+    assert torch.equal(back(tokens).logits_BTV, ours(tokens).logits_BTV)
+
+
+def test_what_transformers_saves_comes_back(tmp_path: Path) -> None:
+    ours = stirred(ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, sparsity=0.75))
+    save_weights(ours, tmp_path / "run")
+    export_run(tmp_path / "run", tmp_path / "hf")
+    transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf").save_pretrained(tmp_path / "again")
+    tokens = torch.randint(61, (1, 16))
+    assert torch.equal(import_model(tmp_path / "again")(tokens).logits_BTV, ours(tokens).logits_BTV)
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    from safetensors.torch import save_file
+
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="model_type = 'llama' has to be 'olmoe'"):
+        import_model(tmp_path)
