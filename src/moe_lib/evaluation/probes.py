@@ -17,7 +17,8 @@ PASSAGE_TOKENS = 64
 
 
 def ask_probes(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
-    """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`.
+    """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`, and where there
+    are choices the `margin` in nats of the right one over the best wrong one.
 
     `reading_gain` is the mean, over pairs of the same wording and answer, of nats closed-book (told 64 times) minus
     nats open-book: positive where reading beats remembering.
@@ -49,21 +50,25 @@ def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
 
 
 def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """Right answers come first; among several the one with the lowest sum of nats is chosen."""
+    """Right answers come first; among several the one with the lowest sum of nats is chosen, by `margin` on average."""
     nll = np.array([choices[0].nll for choices in answers])
-    several = len(answers[0]) > 1
-    right = [
-        choices[0].nll < min(other.nll for other in choices[1:]) if several else choices[0].greedy
-        for choices in answers
-    ]
     mean = _mean(nll)
-    return {
+    result = {
         "nll": mean["mean"],
         "nll_standard_error": mean["standard_error"],
-        "accuracy": float(np.mean(right)),
-        "chance": 1 / len(answers[0]) if several else 0.0,
         "n": len(answers),
         "n_truncated": sum(any(one.truncated for one in choices) for choices in answers),
+    }
+    if len(answers[0]) == 1:
+        return {**result, "accuracy": float(np.mean([choices[0].greedy for choices in answers])), "chance": 0.0}
+    margins = np.array([min(other.nll for other in choices[1:]) for choices in answers]) - nll
+    margin = _mean(margins)
+    return {
+        **result,
+        "accuracy": float((margins > 0).mean()),
+        "chance": 1 / len(answers[0]),
+        "margin": margin["mean"],
+        "margin_standard_error": margin["standard_error"],
     }
 
 

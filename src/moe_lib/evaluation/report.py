@@ -51,13 +51,19 @@ def compare(
         _row(f"{one['category']}: {name}", one, report["untrained"]["tasks"][name])
         for name, one in report["trained"]["tasks"].items()
     ]
-    limit = trained.config.context_length
-    notes = [
-        f"{name}: {one['n_truncated']} of {one['n']} contexts are longer than {limit} tokens and lost their beginning"
-        for name, one in report["trained"]["tasks"].items()
-        if one["n_truncated"]
-    ]
+    notes = _notes(report["trained"]["tasks"], trained.config.context_length)
     return {**report, "table": rows, "notes": notes}
+
+
+def _notes(tasks: dict[str, Any], limit: int) -> list[str]:
+    notes = []
+    for name, one in tasks.items():
+        if one["n_truncated"]:
+            cut = f"{one['n_truncated']} of {one['n']} contexts are longer than {limit} tokens and lost their beginning"
+            notes.append(f"{name}: {cut}")
+        if one["n_too_long"]:
+            notes.append(f"{name}: {one['n_too_long']} rows were not asked, as an answer is longer than {limit} tokens")
+    return notes
 
 
 def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ continuation compare the contexts. Differences: which rows are drawn as examples
 open questions are scored by the first answer alone instead of by generation.
 """
 
+import itertools
 import json
 import random
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from moe_lib.errors import InputError
-from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, score
+from moe_lib.evaluation.scoring import LanguageModel, Request, Score, encode_request, score
 
 SHOTS_SEED = 1234
 ANSWER = "\nAnswer:"
@@ -120,24 +121,31 @@ def run_task(
     """Ask a task, or an even choice of `max_rows` of its rows.
 
     `nll` is that of right answers (nats a token), `accuracy` has its binomial standard error beside it; `n_truncated`
-    counts rows whose context did not fit and lost its beginning.
+    counts rows whose context did not fit and lost its beginning, `n_too_long` those that could not be asked, since an
+    answer alone is longer than the model's context. Raises `InputError` where that leaves no row.
     """
     given = task.shots if shots is None else shots
     every = max(1, -(-len(task.rows) // max_rows)) if max_rows else 1
     tested = range(0, len(task.rows), every)
     generator = random.Random(SHOTS_SEED)
-    requests = []
+    asked: dict[int, list[Request]] = {}
     for index in tested:
         examples = _examples(task, index, given, generator)
-        for context, answer in task.rows[index].options:
-            parts = [examples, ("\n" if examples else "") + context + task.delimiter]
-            requests.append(encode_request(tokenizer, parts, f" {answer}"))
-    scores = iter(score(model, requests))
-    answered = [[next(scores) for _ in task.rows[index].options] for index in tested]
+        requests = [
+            encode_request(tokenizer, [examples, ("\n" if examples else "") + context + task.delimiter], f" {answer}")
+            for context, answer in task.rows[index].options
+        ]
+        if all(len(request.continuation) <= model.config.context_length for request in requests):
+            asked[index] = requests
+    if not asked:
+        raise InputError(f"{task.name}: every answer is longer than context_length = {model.config.context_length}")
+    scores = iter(score(model, list(itertools.chain.from_iterable(asked.values()))))
+    answered = [list(itertools.islice(scores, len(requests))) for requests in asked.values()]
     return {
         "category": task.category,
         "shots": given,
-        **_summary([task.rows[index].gold for index in tested], answered),
+        **_summary([task.rows[index].gold for index in asked], answered),
+        "n_too_long": len(tested) - len(asked),
     }
 
 
