@@ -54,7 +54,7 @@ def told_corpus(prose_folder: Path) -> TokenCorpus:
     return prepare(f"{prose_folder}+facts", vocab_size=400)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_run(small_corpus: TokenCorpus, data_root: Path) -> RunConfig:
     """A run of about twenty steps, done in a second."""
     return RunConfig(

@@ -1,12 +1,16 @@
 """The engine: whatever is killed, every run ends with exactly one row, the same as undisturbed."""
 
+import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
@@ -17,17 +21,18 @@ from moe_lib.sweeps import Event, run_sweep
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runs(small_run: RunConfig, small_corpus: TokenCorpus) -> list[RunConfig]:
-    return [small_run.with_(training=small_run.training.with_(seed=seed, flops=1e9)) for seed in range(3)]
+    return [small_run.with_(training=small_run.training.with_(seed=seed, flops=1e9)) for seed in range(2)]
 
 
-@pytest.fixture
-def expected(runs: list[RunConfig], tmp_path: Path) -> dict[str, float]:
-    """Held-out losses of undisturbed runs."""
-    ledger = Ledger(tmp_path / "undisturbed.jsonl")
-    assert run_sweep(runs, ledger, tmp_path / "undisturbed") == []
-    return {row["key"]: row["loss"] for row in ledger.rows()}
+@pytest.fixture(scope="module")
+def undisturbed(runs: list[RunConfig], tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """The ledger of the same runs when nothing is killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ledger = Ledger(folder / "runs.jsonl")
+    assert run_sweep(runs, ledger, folder / "work") == []
+    return ledger
 
 
 def losses(ledger: Ledger) -> dict[str, float]:
@@ -37,7 +42,7 @@ def losses(ledger: Ledger) -> dict[str, float]:
     return found
 
 
-def test_a_killed_worker_is_started_again(runs: list[RunConfig], expected: dict[str, float], tmp_path: Path) -> None:
+def test_a_killed_worker_is_started_again(runs: list[RunConfig], undisturbed: Ledger, tmp_path: Path) -> None:
     ledger, kinds, killed = Ledger(tmp_path / "runs.jsonl"), [], []
 
     def kill_once(event: Event) -> None:
@@ -48,36 +53,41 @@ def test_a_killed_worker_is_started_again(runs: list[RunConfig], expected: dict[
 
     assert run_sweep(runs, ledger, tmp_path / "work", on_event=kill_once) == []
     assert kinds.count("died") == 1
-    assert losses(ledger) == expected
+    assert losses(ledger) == losses(undisturbed)
     assert not list((tmp_path / "work").iterdir())
 
 
-def _sweep(runs: list[RunConfig], ledger: Path, work: Path) -> None:
-    run_sweep(runs, Ledger(ledger), work)
+def start_sweep(runs: list[RunConfig], folder: Path) -> "subprocess.Popen[bytes]":
+    """`moe-lib sweep` in a process of its own, over the seeds of `runs`."""
+    file = folder / "sweep.yaml"
+    grid = {"training.seed": [run.training.seed for run in runs]}
+    file.write_text(yaml.safe_dump({"base": json.loads(runs[0].model_dump_json()), "grid": grid}))
+    program = "from moe_lib.cli import main; main()"
+    options = ["--ledger", folder / "runs.jsonl", "--work", folder / "work"]
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "sweep", file, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
-def test_a_killed_sweep_goes_on_when_started_again(
-    runs: list[RunConfig], expected: dict[str, float], tmp_path: Path
-) -> None:
-    path, work = tmp_path / "runs.jsonl", tmp_path / "work"
+def test_a_killed_sweep_goes_on_when_started_again(runs: list[RunConfig], undisturbed: Ledger, tmp_path: Path) -> None:
     for _ in range(2):
-        engine = multiprocessing.get_context("spawn").Process(target=_sweep, args=(runs, path, work))
-        engine.start()
-        deadline = time.monotonic() + 60
-        while not work.exists() and time.monotonic() < deadline:
+        sweep = start_sweep(runs, tmp_path)
+        while not list(tmp_path.glob("work/*")):
+            assert sweep.poll() is None, sweep.stdout.read().decode()
             time.sleep(0.05)
-        time.sleep(1.5)
-        os.kill(engine.pid, signal.SIGKILL)
-        engine.join()
-    assert run_sweep(runs, Ledger(path), work) == []
-    assert losses(Ledger(path)) == expected
+        time.sleep(0.5)
+        sweep.kill()
+        sweep.wait()
+    last = start_sweep(runs, tmp_path)
+    output = last.communicate(timeout=300)[0].decode()
+    assert last.returncode == 0, output
+    assert losses(Ledger(tmp_path / "runs.jsonl")) == losses(undisturbed)
+    assert not list((tmp_path / "work").iterdir())
 
 
-def test_runs_that_are_in_the_ledger_are_skipped(
-    runs: list[RunConfig], expected: dict[str, float], tmp_path: Path
-) -> None:
+def test_runs_that_are_in_the_ledger_are_skipped(runs: list[RunConfig], undisturbed: Ledger, tmp_path: Path) -> None:
     started: list[str] = []
-    run_sweep(runs, Ledger(tmp_path / "undisturbed.jsonl"), tmp_path / "w", on_event=lambda e: started.append(e.kind))
+    run_sweep(runs, undisturbed, tmp_path / "work", on_event=lambda event: started.append(event.kind))
     assert started == []
 
 
