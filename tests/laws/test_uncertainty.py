@@ -9,7 +9,8 @@ import pytest
 
 from moe_lib.errors import InputError
 from moe_lib.laws.parametric import CHINCHILLA, SPARSITY, SPARSITY_NO_C, Law
-from moe_lib.laws.solver import Fit, fit
+from moe_lib.laws.published import ABNAR2025
+from moe_lib.laws.solver import Fit, fit, polish
 from moe_lib.laws.uncertainty import (
     bootstrap,
     compare,
@@ -95,6 +96,19 @@ def test_resamples_of_a_lost_constant_know_that_it_may_come_back(noisy_fit: Fit)
     drawn = bootstrap(noisy_fit, 12)
     low, high = drawn.intervals()["e"]
     assert high - low > 0.05
+
+
+def test_a_profile_brings_back_what_the_fit_has_lost(table3_runs: pd.DataFrame) -> None:
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(len(table3_runs)))
+    fitted = fit(SPARSITY, table3_runs.assign(L=table3_runs["L"] * noise), polishes=4)
+    assert fitted.coefficients["e"] < 1e-3  # this noise makes the fit lose its constant
+    curve = profile(fitted, "lambda", points=13)
+    row = curve.iloc[(curve["lambda"] - ABNAR2025.values["lambda"]).abs().argmin()]
+    coefficients, exponents = SPARSITY.internal(ABNAR2025.values | {"lambda": float(row["lambda"])})
+    start = np.concatenate([np.log(coefficients), exponents])
+    free = np.array([name != "lambda" for name in SPARSITY.coefficients + SPARSITY.exponents])
+    from_truth = fitted.problem.value(polish(fitted.problem, start, free))
+    assert row["objective"] <= from_truth * (1 + 1e-3)
 
 
 def test_held_out_errors_of_the_true_form_are_the_noise(noisy_runs: pd.DataFrame) -> None:

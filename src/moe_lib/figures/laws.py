@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from moe_lib.figures.style import (
     ACCENT,
@@ -81,13 +81,15 @@ def surface(
         limit = [-np.log1p(-data[1])] * 2
         axes.plot([sizes[0], data[0], data[0]], [*limit, 0], color=MUTED, lw=1.1, ls=":", label="end of the law's data")
     if cloud is not None:
-        axes.plot(cloud["N"], -np.log1p(-cloud["S"]), ".", color=ACCENT, ms=3, alpha=0.5, label="bootstrap optima")
+        axes.plot(
+            cloud["N"], -np.log1p(-cloud["S"]), "o", color=ACCENT, ms=4, mew=0, alpha=0.35, label="bootstrap refits"
+        )
     count_axis(axes.xaxis, "total parameters N")
     sparsity_axis(axes)
     axes.set(xlim=sizes, ylim=(0, s[-1]))
     axes.grid(False)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 if cloud is not None else 3)
     return figure
 
 
@@ -133,6 +135,7 @@ def profiles(curves: Mapping[str, pd.DataFrame], level: float = 3.84) -> Figure:
         inside = curve[curve["inside"]]
         axes.plot(inside[name], inside["statistic"], color=ACCENT, lw=2.6)
         axes.set(xlabel=name, ylim=(-0.3, 12))
+        axes.xaxis.set_major_locator(MaxNLocator(3))
     row[0, 0].set_ylabel("likelihood ratio")
     return figure
 

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, Form
 from moe_lib.laws.parametric import Law
-from moe_lib.laws.solver import Fit, fit, law_at, polish, refit
+from moe_lib.laws.solver import Fit, fit, law_at, polish, refit, revived
 
 PRINTED = {"log_q": "E_start", "log_m": "E_max"}  # internal names of the saturation and what they mostly move
 FACTOR = 10.0  # a coefficient known only within this factor either way is called not identified
@@ -125,7 +125,7 @@ def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -
     Columns: the exponent, objective, statistic, and inside (statistic below the chi-square quantile of `level`). The
     statistic is 2 (sum rho - least sum rho) mean psi' / mean psi^2, the likelihood ratio of M-estimators
     (Schrader & Hettmansperger 1980), which for `mse` is that of normal errors. The range spreads over five local
-    standard errors (at most 1) either side; the interval is open where its end is inside.
+    standard errors (at most 1) either side, denser near the optimum; the interval is open where its end is inside.
     """
     form = fitted.law.form
     if exponent not in form.exponents:
@@ -136,10 +136,11 @@ def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -
     problem, rows = fitted.problem, []
     for side in (-1.0, 1.0):
         x = fitted.x
-        for step in np.linspace(0, side * reach, points // 2 + 1)[1 if side > 0 else 0 :]:
+        for step in side * reach * np.linspace(0, 1, points // 2 + 1)[1 if side > 0 else 0 :] ** 2:
             x = x.copy()
             x[at] = fitted.x[at] + step
-            x = polish(problem, x, free)
+            starts = (x, *revived(problem, x))
+            x = min((polish(problem, start, free) for start in starts), key=problem.value)
             rows.append({exponent: x[at], "objective": problem.value(x)})
     table = pd.DataFrame(rows).sort_values(exponent, ignore_index=True)
     statistic = (table["objective"] - fitted.objective) * _ratio_scale(fitted)
