@@ -62,5 +62,5 @@ def _print_probes(console: Console, report: dict[str, Any]) -> None:
         shares = (
             "" if row[name] is None else f"{row[name]:.0%}" for name in ("accuracy", "untrained_accuracy", "chance")
         )
-        table.add_row(row["question"], str(row["n"]), *nats, *shares)
+        table.add_row(row["question"], str(row["n"] or ""), *nats, *shares)
     console.print(table)

@@ -77,7 +77,9 @@ def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict
         for field in fields:
             if trained[probe].get(field) is not None:
                 name = f"{probe.replace('_', ' ')}: {field}"
-                one, other = ({"n": "", "nll": result[probe][field]} for result in (trained, untrained))
+                one, other = (
+                    {"n": result[probe].get("n"), "nll": result[probe][field]} for result in (trained, untrained)
+                )
                 rows.append(_row(name, one, other))
     return rows
 
