@@ -1,0 +1,47 @@
+"""The recorded fits to public data: what the book shows, and what a fresh fit gives where the data are there."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from moe_lib.laws.parametric import CHINCHILLA
+from moe_lib.laws.solver import fit
+
+
+@pytest.fixture(scope="module")
+def recorded(public_fits: ModuleType) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(public_fits.RESULTS.read_text())
+    return found
+
+
+def test_every_record_says_where_its_data_come_from(recorded: dict[str, Any]) -> None:
+    for part in ("epoch", "gemstones", "clark"):
+        for field in ("source", "repository", "selection"):
+            assert recorded[part][field]
+
+
+def test_no_recorded_fit_is_above_the_published_one(recorded: dict[str, Any]) -> None:
+    assert len(recorded["gemstones"]["fits"]) == 24
+    for found in recorded["gemstones"]["fits"]:
+        assert found["ours"]["objective"] <= found["published"]["objective"] * (1 + 1e-6)
+    huber = next(found for found in recorded["epoch"]["fits"] if found["fit"] == "huber:1e-3")
+    assert huber["ours"]["objective"] <= 0.0010182740179
+
+
+def test_the_record_is_what_a_fresh_fit_gives(
+    public_data: Path, public_fits: ModuleType, recorded: dict[str, Any]
+) -> None:
+    runs = public_fits.epoch_runs(public_data)
+    for found in recorded["epoch"]["fits"]:
+        fresh = fit(CHINCHILLA, runs, found["fit"], polishes=2)
+        assert {"objective": fresh.objective, **fresh.coefficients} == pytest.approx(found["ours"], rel=1e-4)
+    for found in recorded["gemstones"]["fits"][:3]:
+        form, gemstones = (
+            public_fits.gemstones_form(found["law"]),
+            public_fits.gemstones_runs(public_data, found["runs"]),
+        )
+        fresh = fit(form, gemstones, f"huber:{found['delta']}", polishes=2)
+        assert fresh.objective == pytest.approx(found["ours"]["objective"], rel=1e-6)
