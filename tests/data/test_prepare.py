@@ -1,6 +1,9 @@
 """A corpus is built whole, verified when it stands, and refused when it does not fit."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,26 @@ def test_an_interrupted_build_leaves_the_old_corpus_intact(tmp_path: Path, monke
     assert not list((tmp_path / "corpora").glob(".building-*"))
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from moe_lib.data import build, prepare
+build._write_tokens = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepare(sys.argv[1], 300, Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_build_leaves_the_old_corpus_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "text")
+    old = prepare(str(folder), 300, tmp_path)
+    (folder / "000.txt").write_text("something else entirely")
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert open_corpus(str(folder), 300, tmp_path).digest == old.digest
+    assert prepare(str(folder), 300, tmp_path).digest != old.digest
+    assert not list((tmp_path / "corpora").glob(".building-*"))
+
+
 def test_duplicates_and_near_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     folder = texts(tmp_path / "text")
     original = (folder / "000.txt").read_text()
@@ -121,7 +144,7 @@ def test_wrong_input_gets_one_sentence_and_leaves_nothing(
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=sentence):
         prepare(corpus, vocab_size, tmp_path / "root")
-    assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    assert not [path for path in (tmp_path / "root").rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
 def test_a_corpus_that_is_not_prepared_names_the_command(tmp_path: Path) -> None:

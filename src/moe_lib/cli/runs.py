@@ -111,8 +111,8 @@ def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpu
 
     names = {run.corpus: run.model.vocab_size for run in runs}
     return {
-        name: prepare(name, vocab_size, say=console.print) if name == "embedded" else open_corpus(name, vocab_size)
-        for name, vocab_size in names.items()
+        name: prepare(name, size, say=console.print) if name.startswith("embedded") else open_corpus(name, size)
+        for name, size in names.items()
     }
 
 

@@ -1,7 +1,9 @@
 """`prepare` builds a corpus or finds that it stands; `open_corpus` reads one that stands."""
 
+import fcntl
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from moe_lib.data import corpus as corpora
@@ -27,18 +29,42 @@ def prepare(
         raise InputError(f"vocab_size = {vocab_size} has to lie in [{MIN_VOCAB_SIZE}, {MAX_VOCAB_SIZE}]")
     path = corpora.manifest_path(recipe_name(corpus), vocab_size, root)
     recipe = find_recipe(corpus, downloads=path.parent.parent / "downloads")
-    if path.exists():
-        try:
-            standing = corpora.read_corpus(path)
-            if standing.manifest.fingerprint == recipe.fingerprint(vocab_size):
-                return standing
-            say("the sources have changed: building anew")
-        except InputError as error:
-            say(f"{error}: building anew")
+    fingerprint = recipe.fingerprint(vocab_size)
+    if standing := _standing(path, fingerprint, say):
+        return standing
+    with _only_builder(path) as folder:
+        standing = _standing(path, fingerprint, lambda line: None)  # another process may just have built it
+        return standing or _publish(build(recipe, vocab_size, folder, say), folder, path)
+
+
+def _standing(path: Path, fingerprint: str, say: Say) -> TokenCorpus | None:
+    """The corpus that stands, if it is whole and its sources are still the same."""
+    if not path.exists():
+        return None
+    try:
+        standing = corpora.read_corpus(path)
+    except InputError as error:
+        say(f"{error}: building anew")
+        return None
+    if standing.manifest.fingerprint != fingerprint:
+        say("the sources have changed: building anew")
+        return None
+    return standing
+
+
+@contextmanager
+def _only_builder(path: Path) -> Iterator[Path]:
+    """An empty folder to build in, while no other process builds the same corpus; a killed build's leavings go."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=path.parent) as temporary:
-        built = Path(temporary)
-        return _publish(build(recipe, vocab_size, built, say), built, path)
+    folder = path.parent / f".building-{path.stem}"
+    with open(path.parent / f".{path.stem}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_corpus(corpus: str = "embedded", vocab_size: int = 1024, root: Path | None = None) -> TokenCorpus:
