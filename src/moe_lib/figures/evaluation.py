@@ -27,7 +27,7 @@ def mixture(slices: pd.DataFrame) -> Figure:
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
     axes.set_xlabel("training tokens (millions)")
-    axes.legend(loc="center right", bbox_to_anchor=(1, 0.45))
+    axes.legend(loc="center right", bbox_to_anchor=(1, 0.56))
     return figure
 
 
