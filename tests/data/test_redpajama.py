@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from moe_lib.data.redpajama import redpajama_slices, stream_texts
+from moe_lib.data.build import build, train_tokenizer
+from moe_lib.data.recipes import Recipe
+from moe_lib.data.redpajama import fetched, redpajama_slices, stream_texts
 from moe_lib.errors import InputError
 
 pytest.importorskip("datasets", reason="needs the extra redpajama")
@@ -30,3 +32,21 @@ def test_the_first_documents_are_streamed(tmp_path: Path) -> None:
 def test_a_row_without_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="row 1 has no field text"):
         list(stream_texts(rows(tmp_path / "rows.jsonl", field="words"), 5))
+
+
+def test_a_network_that_is_not_there_is_one_sentence() -> None:
+    with (
+        pytest.raises(InputError, match=r"the sample cannot be fetched \(TimeoutError: nobody answers\)"),
+        fetched("the sample"),
+    ):
+        raise TimeoutError("nobody answers")
+
+
+def test_the_papers_vocabulary_takes_a_ready_tokenizer_and_others_learn_one(tmp_path: Path) -> None:
+    ready = train_tokenizer(["one two three " * 50], 300)
+    slices = redpajama_slices(rows(tmp_path / "rows.jsonl"), n_documents=9)
+    recipe = Recipe("redpajama", slices, facts=False, pretrained={50_432: lambda: ready})
+    for vocab_size, same in ((50_432, True), (300, False)):
+        (tmp_path / str(vocab_size)).mkdir()
+        build(recipe, vocab_size, tmp_path / str(vocab_size), say=lambda line: None)
+        assert ((tmp_path / str(vocab_size) / "tokenizer.json").read_text() == ready.to_str(pretty=True)) == same

@@ -73,10 +73,8 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
 
 
 def _tokenizer(recipe: Recipe, texts: Sequence[str], vocab_size: int) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
     if vocab_size in recipe.pretrained:
-        return Tokenizer.from_pretrained(recipe.pretrained[vocab_size])
+        return recipe.pretrained[vocab_size]()
     return train_tokenizer(texts, vocab_size)
 
 

@@ -3,15 +3,19 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moe_lib.data.facts import SEED, World
-from moe_lib.data.redpajama import GPT_NEOX, redpajama_slices
+from moe_lib.data.redpajama import GPT_NEOX_VOCAB_SIZE, gpt_neox_tokenizer, redpajama_slices
 from moe_lib.data.reference import reference_slices
 from moe_lib.data.slices import TextSlice, embedded_slices, path_slices
 from moe_lib.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 BUILD = 1  # part of the fingerprint: goes up when the same sources would give other tokens
 KNOWN = ("embedded", "reference", "redpajama")
@@ -20,13 +24,13 @@ FACTS_BY_DEFAULT = ("reference",)
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a corpus is made from; `facts` says whether facts are injected, `pretrained` names tokenizers that are
-    taken as they are at their vocabulary size."""
+    """What a corpus is made from; `facts` says whether facts are injected, `pretrained` brings tokenizers that
+    are taken as they are at their vocabulary size."""
 
     name: str
     slices: Sequence[TextSlice]
     facts: bool
-    pretrained: Mapping[int, str] = field(default_factory=dict)
+    pretrained: "Mapping[int, Callable[[], Tokenizer]]" = field(default_factory=dict)
 
     def fingerprint(self, vocab_size: int) -> str:
         """Stands for the tokens without reading a text: equal recipes give equal tokens."""
@@ -58,7 +62,7 @@ def find_recipe(corpus: str, downloads: Path) -> Recipe:
     if base == "reference":
         return Recipe(name, reference_slices(downloads), facts)
     if base == "redpajama":
-        return Recipe(name, redpajama_slices(), facts, GPT_NEOX)
+        return Recipe(name, redpajama_slices(), facts, {GPT_NEOX_VOCAB_SIZE: gpt_neox_tokenizer})
     if not Path(base).exists():
         raise InputError(f"corpus = '{corpus}' has to be {', '.join(KNOWN)}, or a file or folder of text that exists")
     return Recipe(name, path_slices(Path(base).resolve()), facts)

@@ -5,13 +5,19 @@ tokenizer is taken (50,277 tokens, padded); with another, merges are learned as 
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from moe_lib.data.slices import TextSlice
 from moe_lib.errors import InputError
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 SAMPLE = "hf://datasets/togethercomputer/RedPajama-Data-1T-Sample/*.jsonl"
 DOCUMENTS = 100_000  # about a tenth of the sample; texts are held in memory while they are encoded
-GPT_NEOX = {50_432: "EleutherAI/gpt-neox-20b"}
+GPT_NEOX = "EleutherAI/gpt-neox-20b"
+GPT_NEOX_VOCAB_SIZE = 50_432
 LICENCE = "by source: Common Crawl's terms, Apache-2.0, CC BY-SA and others; see the data set's card"
 
 
@@ -29,8 +35,29 @@ def stream_texts(files: str, n_documents: int) -> Iterator[str]:
         raise InputError(
             "corpus = 'redpajama' needs the package datasets; run: pip install 'moe-lib[redpajama]'"
         ) from None
-    rows = load_dataset("json", data_files=files, split="train", streaming=True)
-    for number, row in enumerate(rows.take(n_documents), start=1):
-        if not isinstance(row.get("text"), str):
-            raise InputError(f"{files}: row {number} has no field text that is a string")
-        yield row["text"]
+    with fetched(files):
+        rows = load_dataset("json", data_files=files, split="train", streaming=True)
+        for number, row in enumerate(rows.take(n_documents), start=1):
+            if not isinstance(row.get("text"), str):
+                raise InputError(f"{files}: row {number} has no field text that is a string")
+            yield row["text"]
+
+
+def gpt_neox_tokenizer() -> "Tokenizer":
+    """The tokenizer of GPT-NeoX-20B, fetched; `InputError` where it cannot be."""
+    from tokenizers import Tokenizer
+
+    with fetched(GPT_NEOX):
+        return Tokenizer.from_pretrained(GPT_NEOX)
+
+
+@contextmanager
+def fetched(what: str) -> Iterator[None]:
+    """Turn the many errors of a network, each library its own, into one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        raise InputError(f"{what} cannot be fetched ({reason})") from error
