@@ -19,6 +19,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.solver import Fit, fit, law_at, polish, refit, revived
 
 PRINTED = {"log_q": "E_start", "log_m": "E_max"}  # internal names of the saturation and what they mostly move
+PRECISION = 1e-6  # no loss is known better than this, however well a law goes through it
 FACTOR = 10.0  # a coefficient known only within this factor either way is called not identified
 
 
@@ -85,7 +86,7 @@ def standard_errors(fitted: Fit) -> dict[str, float]:
     return dict(
         zip(
             form.coefficients + form.exponents,
-            np.sqrt(variance * (residuals @ residuals) / freedom).tolist(),
+            np.sqrt(variance * max((residuals @ residuals) / freedom, PRECISION**2)).tolist(),
             strict=True,
         )
     )
@@ -102,20 +103,21 @@ def not_identified(fitted: Fit, resamples: Resamples | None = None) -> dict[str,
     """Coefficients that the runs do not pin down, by their names in print, each with the reason.
 
     A coefficient is named where its 95 % interval spans more than a factor of ten either way, an exponent where the
-    interval reaches zero, so that its term cannot be told from another one. Without bootstrap refits the interval is
-    the local one of `standard_errors`.
+    interval reaches zero, so that its term cannot be told from another one. Both the local interval of
+    `standard_errors` and that of bootstrap refits are asked, since refits to resampled runs may all stay on one ridge.
     """
     form, found = fitted.law.form, {}
     half = 1.96 * np.array(list(standard_errors(fitted).values()))
-    low, high = fitted.x - half, fitted.x + half
+    ends = [(fitted.x - half, fitted.x + half)]
     if resamples is not None:
-        low, high = np.quantile(resamples.x, [0.025, 0.975], axis=0)
-    for name, left, right in zip(form.coefficients + form.exponents, low, high, strict=True):
-        if name in form.coefficients or name in PRINTED:
-            if right - left > 2 * np.log(FACTOR):
-                found[PRINTED.get(name, name)] = f"these runs fix it only within a factor of {FACTOR:g} or worse"
-        elif left <= 0 <= right:
-            found[name] = "these runs cannot tell it from 0"
+        ends.append(tuple(np.quantile(resamples.x, [0.025, 0.975], axis=0)))
+    for low, high in ends:
+        for name, left, right in zip(form.coefficients + form.exponents, low, high, strict=True):
+            if name in form.coefficients or name in PRINTED:
+                if right - left > 2 * np.log(FACTOR):
+                    found[PRINTED.get(name, name)] = f"these runs fix it only within a factor of {FACTOR:g} or worse"
+            elif left <= 0 <= right:
+                found[name] = "these runs cannot tell it from 0"
     return found
 
 
