@@ -1,21 +1,28 @@
 """`moe-lib data` and `moe-lib eval` from text to table."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 
 
-@pytest.fixture
-def trained(moe, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> Path:
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(json.loads(small_run.model_dump_json())))
-    done = moe("train", tmp_path / "run.yaml", "--out", tmp_path / "out", "--ledger", tmp_path / "runs.jsonl")
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "out"
+@pytest.fixture(scope="module")
+def trained(small_corpus: TokenCorpus, data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `moe-lib train` leaves after a second of training, its row in `runs.jsonl` beside it."""
+    folder = tmp_path_factory.mktemp("trained")
+    model = {"d_model": 16, "n_layers": 1, "n_heads": 2, "sparsity": 0.75, "vocab_size": 300, "context_length": 128}
+    training = {"flops": 2e8, "batch_size": 2, "learning_rate": 1e-2}
+    run = {"corpus": str(data_root / "small"), "model": model, "training": training}
+    (folder / "run.yaml").write_text(yaml.safe_dump(run))
+    arguments = ["train", folder / "run.yaml", "--out", folder / "out", "--ledger", folder / "runs.jsonl"]
+    command = [sys.executable, "-c", "from moe_lib.cli import main; main()", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "out"
 
 
 def test_preparing_prints_the_mixture_and_the_digest(moe, small_corpus: TokenCorpus, data_root: Path) -> None:
@@ -32,9 +39,8 @@ def test_a_corpus_that_is_not_there_is_one_sentence(moe) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_trained_model_beats_an_untrained_one_and_the_row_has_its_probes(moe, trained: Path) -> None:
-    limit = json.loads((trained / "model.json").read_text())["context_length"]
-    tasks = trained.parent / "tasks"
+def test_a_trained_model_beats_an_untrained_one_and_the_row_has_its_probes(moe, trained: Path, tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks"
     tasks.mkdir()
     row = {"query": "Ada counts 7 tokens. " * 40 + "Ada counts 7", "choices": ["tokens.", "Grace."], "gold": 0}
     (tasks / "own.jsonl").write_text(json.dumps(row) + "\n")
@@ -43,7 +49,7 @@ def test_a_trained_model_beats_an_untrained_one_and_the_row_has_its_probes(moe, 
     report = json.loads(done.stdout)
     assert report["trained"]["loss"] < report["untrained"]["loss"] - 0.5
     assert report["trained"]["tasks"]["own"]["n_truncated"] == 1
-    assert report["notes"] == [f"own: 1 of 1 contexts are longer than {limit} tokens and lost their beginning"]
+    assert report["notes"] == ["own: 1 of 1 contexts are longer than 128 tokens and lost their beginning"]
     recorded = json.loads((trained.parent / "runs.jsonl").read_text())
     assert recorded["probes"] == report["trained"]["probes"]
     assert recorded["loss"] == report["trained"]["loss"]
