@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from moe_lib.config import ModelConfig
+from moe_lib.config import ModelConfig, RunConfig
+from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.model import Transformer, build_model
 from moe_lib.training.export import export_run, import_model
-from moe_lib.training.run import save_weights
+from moe_lib.training.folder import save_run
 
 transformers = pytest.importorskip("transformers")
 
@@ -28,11 +29,13 @@ def stirred(config: ModelConfig) -> Transformer:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("experts", [{"sparsity": 0.75}, {"sparsity": 0.25}, {}])
-def test_olmoe_computes_our_logits(experts: dict[str, float], tied: bool, tmp_path: Path) -> None:
+def test_olmoe_computes_our_logits(
+    experts: dict[str, float], tied: bool, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
     config = ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, tied_embeddings=tied,
                          **experts)  # fmt: skip
     ours = stirred(config)
-    save_weights(ours, tmp_path / "run")
+    save_run(tmp_path / "run", RunConfig(model=ours.config, training={"flops": 1}), ours, small_corpus)
     export_run(tmp_path / "run", tmp_path / "hf")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     assert type(theirs).__name__ == "OlmoeForCausalLM"
@@ -45,9 +48,9 @@ def test_olmoe_computes_our_logits(experts: dict[str, float], tied: bool, tmp_pa
     assert torch.equal(back(tokens).logits_BTV, ours(tokens).logits_BTV)
 
 
-def test_what_transformers_saves_comes_back(tmp_path: Path) -> None:
+def test_what_transformers_saves_comes_back(small_corpus: TokenCorpus, tmp_path: Path) -> None:
     ours = stirred(ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, sparsity=0.75))
-    save_weights(ours, tmp_path / "run")
+    save_run(tmp_path / "run", RunConfig(model=ours.config, training={"flops": 1}), ours, small_corpus)
     export_run(tmp_path / "run", tmp_path / "hf")
     transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf").save_pretrained(tmp_path / "again")
     tokens = torch.randint(61, (1, 16))

@@ -26,9 +26,14 @@ def evaluate(
 
     Example: `moe-lib eval out --tasks my-tasks`
     """
-    from moe_lib.evaluation.report import compare, load_trained
+    from moe_lib.data import open_corpus
+    from moe_lib.evaluation.report import compare
+    from moe_lib.model import build_model
+    from moe_lib.training import load_run
 
-    trained, untrained, text = load_trained(folder, corpus or None)
+    run, trained = load_run(folder)
+    untrained = build_model(run.model, run.training.seed).eval()
+    text = open_corpus(corpus or run.corpus, run.model.vocab_size)
     report = compare(trained, untrained, text, tasks, rows or None)
     if as_json:
         print(json.dumps(report, indent=2))

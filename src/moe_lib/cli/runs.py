@@ -34,7 +34,7 @@ def train(
 ) -> None:
     """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.
 
-    Example: `moe-lib train experiments/first-run.yaml --out out`
+    Example: `moe-lib train experiments/probe-check.yaml --out out`
     """
     from moe_lib.cli.live import one_run
     from moe_lib.config import RunConfig
@@ -47,8 +47,6 @@ def train(
     corpus = _corpora([run], console)[run.corpus]
     with one_run(console, run) as on_step:
         row = execute(run, corpus, evaluate, out, backend=backend, on_step=on_step)
-    corpus.tokenizer.save(str(out / "tokenizer.json"))
-    (out / "run.json").write_text(run.model_dump_json(indent=2), encoding="utf-8")
     new = Ledger(ledger).append(row)
     loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats a token" if "loss" in row else ""
     console.print(f"{row['status']}: {loss}")

@@ -1,41 +1,12 @@
 """A trained model beside the same model untrained, as one table."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
-from moe_lib.config import ModelConfig, RunConfig
-from moe_lib.data import TokenCorpus, open_corpus
-from moe_lib.errors import InputError
+from moe_lib.data import TokenCorpus
 from moe_lib.evaluation import evaluate
 from moe_lib.evaluation.tasks import read_tasks, run_task
-from moe_lib.model import Transformer, build_model
-
-
-def load_trained(folder: Path, corpus: str | None = None) -> tuple[Transformer, Transformer, TokenCorpus]:
-    """The trained model of a folder, the same model untrained, and the corpus that it was trained on (or `corpus`).
-
-    Raises `InputError` where the folder holds no model, or the corpus has another vocabulary.
-    """
-    if not (folder / "model.safetensors").is_file():
-        raise InputError(f"{folder}: holds no model.safetensors; run: moe-lib train RUN.yaml --out {folder}")
-    config = ModelConfig(**_json(folder / "model.json"))
-    name = corpus or RunConfig(**_json(folder / "run.json")).corpus
-    trained, untrained = build_model(config, 0), build_model(config, 0)
-    missing = trained.load_state_dict(load_file(folder / "model.safetensors"), strict=False).missing_keys
-    if set(missing) - {"unembedding.weight"}:  # a tied matrix is stored once
-        raise InputError(f"{folder}: model.safetensors lacks {sorted(missing)[0]}")
-    return trained.eval(), untrained.eval(), open_corpus(name, config.vocab_size)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"{path}: is missing or no JSON; train the run again, or name the corpus") from None
-    return content
+from moe_lib.model import Transformer
 
 
 def compare(

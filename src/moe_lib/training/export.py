@@ -5,31 +5,16 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
 from moe_lib.files import whole_file
 from moe_lib.model import Transformer
 from moe_lib.model.huggingface import from_huggingface, to_huggingface
-
-
-def load_weights(folder: Path) -> Transformer:
-    """The model that `moe-lib train` left in a folder; `InputError` where it is not there or does not fit."""
-    try:
-        config = ModelConfig(**json.loads((folder / "model.json").read_text()))
-        tensors = load_file(folder / "model.safetensors")
-    except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: is not there; train the run first") from None
-    model = Transformer(config)
-    expected = dict(model.named_parameters())
-    if tensors.keys() != expected.keys() or any(tensors[n].shape != expected[n].shape for n in tensors):
-        raise InputError(f"{folder}: weights and configuration do not fit; train the run again")
-    model.load_state_dict(tensors, strict=False)
-    return model
+from moe_lib.training.folder import load_run
 
 
 def export_run(run: Path, out: Path) -> None:
     """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them."""
-    config, tensors = to_huggingface(load_weights(run))
+    config, tensors = to_huggingface(load_run(run)[1])
     with whole_file(out / "model.safetensors") as temporary:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"format": "pt"})
     with whole_file(out / "config.json") as temporary:

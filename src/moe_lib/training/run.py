@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from moe_lib.accounting import count_parameters
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
-from moe_lib.files import whole_file
 from moe_lib.ledger import Row
 from moe_lib.model import Transformer
+from moe_lib.training.folder import save_run
 from moe_lib.training.loop import Progress, Trained, train
 
 CURVE_POINTS = 100
@@ -33,21 +32,12 @@ def execute(
     backend: str = "grouped_mm",
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Row:
-    """Train and evaluate a run; the weights are left in `folder`, the row is returned for the ledger."""
+    """Train and evaluate a run; what is left in `folder` `load_run` reads, the row is for the ledger."""
     trained = train(run, corpus, folder, backend=backend, on_step=on_step)
     if folder:
-        save_weights(trained.model, folder)
+        save_run(folder, run, trained.model, corpus)
     evaluation = {} if trained.diverged else evaluate(trained.model, corpus)
     return make_row(run, corpus, trained, evaluation, backend)
-
-
-def save_weights(model: Transformer, folder: Path) -> None:
-    """Write `model.safetensors` and the configuration beside it."""
-    weights = dict(model.named_parameters())
-    with whole_file(folder / "model.safetensors") as temporary:
-        save_file({name: weight.detach() for name, weight in weights.items()}, temporary)
-    with whole_file(folder / "model.json") as temporary:
-        temporary.write_text(model.config.model_dump_json(indent=2))
 
 
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any], backend: str) -> Row:
