@@ -117,3 +117,11 @@ def test_the_ledger_speaks_in_symbols_and_leaves_out_what_diverged(tmp_path: Pat
     lines = [json.dumps({"key": key, "status": status, **row}) for key, status in (("a", "done"), ("b", "diverged"))]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
     assert ledger_runs(tmp_path / "runs.jsonl")[["N", "Na", "D", "S", "L"]].to_numpy().tolist() == [[10, 5, 7, 0.5, 3]]
+
+
+def test_runs_on_another_corpus_are_not_mixed_in(tmp_path: Path) -> None:
+    row = {"n_params": 10, "n_params_active": 5, "n_tokens": 7, "sparsity": 0.5, "flops": 1, "status": "done"}
+    texts = [("a", "x", 3.0), ("b", "y", 9.0), ("c", "x", 4.0)]
+    lines = [json.dumps({"key": key, "corpus_digest": text, "loss": loss, **row}) for key, text, loss in texts]
+    (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
+    assert ledger_runs(tmp_path / "runs.jsonl")["L"].tolist() == [3.0, 4.0]

@@ -86,12 +86,14 @@ def fit_table(
 
 
 def law_named(name: str, ledger: Path) -> Law:
-    """A printed law, or `ours`: Eq. 6 fitted to the runs of the ledger. `InputError` for another name."""
+    """A printed law, or `ours`: Eq. 6 fitted to the ledger's runs of one corpus. `InputError` for another name."""
     if name in PUBLISHED:
         return PUBLISHED[name]
     if name != "ours":
         raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
-    runs = runs_for(ledger_runs(ledger), SPARSITY.inputs).columns
+    table = ledger_runs(ledger)
+    runs = runs_for(table, SPARSITY.inputs).columns
     fitted = fit(SPARSITY, runs)
+    corpus = f" on the corpus {table['config.corpus'].iloc[0]}" if "config.corpus" in table else ""
     limits = {"N": float(runs["N"].max()), "S": float(runs["S"].max())}
-    return Law(SPARSITY, fitted.law.values, f"fit to {fitted.n} runs of {ledger}", limits)
+    return Law(SPARSITY, fitted.law.values, f"fit to {fitted.n} runs of {ledger}{corpus}", limits)

@@ -135,12 +135,17 @@ class _Source:
 
 
 def ledger_runs(path: Path | str) -> pd.DataFrame:
-    """Finished runs of the ledger with columns N, Na, D, S, C and L."""
+    """Finished runs with columns N, Na, D, S, C and L, of the corpus that most of the ledger's runs read.
+
+    Losses on different texts are not comparable, so that runs on another corpus are left out.
+    """
     table = Ledger(path).table()
     missing = [name for name in LEDGER_COLUMNS.values() if name not in table]
     if table.empty or missing:
         raise InputError(f"{path}: has no finished runs with {', '.join(missing or LEDGER_COLUMNS.values())}")
     done = table[table["status"] == "done"] if "status" in table else table
+    if "corpus_digest" in done:
+        done = done[done["corpus_digest"] == done["corpus_digest"].mode()[0]]
     return done.rename(columns={name: symbol for symbol, name in LEDGER_COLUMNS.items()})
 
 
