@@ -9,11 +9,13 @@ Least absolute deviations have kinks; they are approached through Huber losses o
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, Form
@@ -83,7 +85,8 @@ def fit(
     if len(problem.observed) < size:
         raise InputError(f"{form.name} has {size} coefficients and needs at least {size} runs, here are {problem.n}")
     exponents = np.array(list(product(*((grid or form.grid)[name] for name in form.exponents))))
-    found = [polish(problem, start) for start in project(problem, exponents)[:polishes]]
+    with one_thread():
+        found = [polish(problem, start) for start in project(problem, exponents)[:polishes]]
     values = np.array([problem.value(x) for x in found])
     best = found[int(np.argmin(values))]
     return Fit(
@@ -99,13 +102,20 @@ def fit(
     )
 
 
+def one_thread() -> AbstractContextManager[object]:
+    """One BLAS thread: on matrices this small more of them take longer."""
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits
+
+
 def refit(fitted: Fit, weights: Array) -> Array:
     """Internal parameters of the same fit with other weights of its runs (0 leaves a run out).
 
     The search starts at the fit's optimum, and where that had lost a term once more with the term brought back.
     """
     problem = replace(fitted.problem, weights=weights)
-    found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
+    with one_thread():
+        found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
     return min(found, key=problem.value)
 
 
