@@ -14,6 +14,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        temporary.chmod(0o644)  # some writers leave a file that only its owner may read
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
