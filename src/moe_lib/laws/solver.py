@@ -15,13 +15,14 @@ from itertools import combinations, product
 
 import numpy as np
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, Form
 from moe_lib.laws.objective import Objective, Problem
 from moe_lib.laws.parametric import Law
 
+BLAS = ThreadpoolController()
 POLISHES = 16
 AGREEMENT = 1e-6  # relative difference of objectives below which two searches found the same optimum
 FLOOR = 1e-4  # share of the loss that a term starts with where least squares put its coefficient to zero
@@ -86,7 +87,8 @@ def fit(
         raise InputError(f"{form.name} has {size} coefficients and needs at least {size} runs, here are {problem.n}")
     exponents = np.array(list(product(*((grid or form.grid)[name] for name in form.exponents))))
     with one_thread():
-        found = [polish(problem, start) for start in project(problem, exponents)[:polishes]]
+        starts = project(problem, exponents)[:polishes]
+    found = [polish(problem, start) for start in starts]
     values = np.array([problem.value(x) for x in found])
     best = found[int(np.argmin(values))]
     return Fit(
@@ -102,20 +104,13 @@ def fit(
     )
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """One BLAS thread: on matrices this small more of them take longer."""
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
-    return limits
-
-
 def refit(fitted: Fit, weights: Array) -> Array:
     """Internal parameters of the same fit with other weights of its runs (0 leaves a run out).
 
     The search starts at the fit's optimum, and where that had lost a term once more with the term brought back.
     """
     problem = replace(fitted.problem, weights=weights)
-    with one_thread():
-        found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
+    found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
     return min(found, key=problem.value)
 
 
@@ -186,14 +181,22 @@ def _supports(k: int) -> Iterator[tuple[int, ...]]:
         yield from combinations(range(k), size)
 
 
+def one_thread() -> AbstractContextManager[object]:
+    """One BLAS thread: on matrices this small more of them take longer, on a busy machine many times longer."""
+    limit: AbstractContextManager[object] = BLAS.limit(limits=1, user_api="blas")
+    return limit
+
+
 def polish(problem: Problem, start: Array, free: Array | None = None) -> Array:
     """Local minimum of the objective from a start; parameters outside `free` (booleans `[k + m]`) stay."""
-    if problem.objective.kind != "lad":
-        return _polish(problem, start, free)
-    x = start
-    for delta in np.geomspace(1e-2, 1e-7, 11):
-        x = _polish(replace(problem, objective=replace(problem.objective, kind="huber", delta=float(delta))), x, free)
-    return x
+    with one_thread():
+        if problem.objective.kind != "lad":
+            return _polish(problem, start, free)
+        x = start
+        for delta in np.geomspace(1e-2, 1e-7, 11):
+            huber = replace(problem.objective, kind="huber", delta=float(delta))
+            x = _polish(replace(problem, objective=huber), x, free)
+        return x
 
 
 def _polish(problem: Problem, start: Array, free: Array | None) -> Array:
