@@ -63,4 +63,4 @@ def test_profiles_and_published_fits_have_a_mark_for_each_row() -> None:
 
 def test_bias_curves_are_drawn_against_the_offset() -> None:
     curve = pd.DataFrame({"offset": [0.5, 1.0, 2.0], "bias": [0.9, 1.0, 1.1]})
-    assert list(isoflop.parabola_bias({"S = 0": curve}).axes[0].lines[1].get_ydata()) == [0.9, 1.0, 1.1]
+    assert list(isoflop.parabola_bias({(0.0, 8): curve}).axes[0].lines[1].get_ydata()) == [0.9, 1.0, 1.1]

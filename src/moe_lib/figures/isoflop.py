@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moe_lib.figures.laws import sparsity_axis
-from moe_lib.figures.style import ACCENT, INK, LOSS_LABEL, MUTED, count_axis, new_figure
+from moe_lib.figures.style import ACCENT, INK, LOSS_LABEL, MUTED, count_axis, new_figure, sparsity_color, sparsity_label
 from moe_lib.laws.isoflop import Surface
 
 NAMES = {"N": "total parameters N", "Na": "active parameters $N_a$"}
@@ -49,15 +49,18 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def parabola_bias(curves: Mapping[str, pd.DataFrame]) -> Figure:
-    """Misplacement of noise-free parabolas against where their grid is centred, a line for each label.
+def parabola_bias(curves: Mapping[tuple[float, float], pd.DataFrame]) -> Figure:
+    """Misplacement of noise-free parabolas against where their grid is centred, by sparsity and width of the grid.
 
     Tables have columns offset (middle of the grid over the true optimum) and bias (vertex over true optimum).
     """
     figure, axes = new_figure("full", height=3.4)
     axes.axhline(1, color=MUTED, lw=0.9)
-    for label, curve in curves.items():
-        axes.plot(curve["offset"], curve["bias"], label=label)
+    narrowest = min(width for _, width in curves)
+    for (sparsity, width), curve in curves.items():
+        style = "-" if width == narrowest else (0, (4, 2))
+        label = f"{sparsity_label(sparsity)}, grid of a factor {width:g}"
+        axes.plot(curve["offset"], curve["bias"], color=sparsity_color(sparsity), ls=style, label=label)
     axes.set(
         xscale="log", ylim=(0.8, 1.25), xlabel="middle of the grid / true N*", ylabel="vertex of the parabola / true N*"
     )

@@ -135,7 +135,7 @@ def profiles(curves: Mapping[str, pd.DataFrame], level: float = 3.84) -> Figure:
         inside = curve[curve["inside"]]
         axes.plot(inside[name], inside["statistic"], color=ACCENT, lw=2.6)
         axes.set(xlabel=name, ylim=(-0.3, 12))
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(2))
     row[0, 0].set_ylabel("likelihood ratio")
     return figure
 
