@@ -1,13 +1,10 @@
 """Figures of Section 2: loss over size and sparsity at one budget, and where its minima lie."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from moe_lib.figures.style import (
     ACCENT,
@@ -16,7 +13,9 @@ from moe_lib.figures.style import (
     MUTED,
     SPARSITIES,
     count_axis,
+    log_inverse_density,
     new_figure,
+    sparsity_axis,
     sparsity_color,
     sparsity_label,
 )
@@ -58,13 +57,13 @@ def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
     titles = {"N": "a. best total N*", "Na": "b. best active $N_a^*$", "L": "c. its loss L*"}
     for axes, (column, title) in zip(row, titles.items(), strict=True):
         for (source, rows), colour in zip(optima.groupby("source", sort=False), (ACCENT, INK, MUTED), strict=False):
-            hidden = _inverse_density(rows["S"])
+            hidden = log_inverse_density(rows["S"])
             axes.plot(hidden, rows[column], color=colour, lw=1.5, label=str(source))
             inside = (rows["place"] == "inside").to_numpy()
             axes.plot(hidden[inside], rows[column][inside], "o", color=colour)
             axes.plot(hidden[~inside], rows[column][~inside], "o", color=colour, mfc="white")
         axes.set_title(title)
-        _sparsity_axis(axes, [0, 0.75, 0.9, 0.98])
+        sparsity_axis(axes.xaxis, (0, 0.75, 0.9, 0.98))
         if column != "L":
             count_axis(axes.yaxis, "")
             axes.yaxis.set_label_text("")
@@ -83,27 +82,11 @@ def best_sparsity_by_size(table: pd.DataFrame, studied: tuple[float, float] | No
     for number, budget in enumerate(budgets):
         rows = table[table["C"] == budget]
         shade = 0.75 - 0.75 * number / max(len(budgets) - 1, 1)
-        axes.plot(rows["N"], _inverse_density(rows["S"]), color=(shade, shade * 0.95, 0.35 + 0.5 * shade),
+        axes.plot(rows["N"], log_inverse_density(rows["S"]), color=(shade, shade * 0.95, 0.35 + 0.5 * shade),
                   label=f"C = {budget:.0e}".replace("e+", "e"))  # fmt: skip
     count_axis(axes.xaxis, "total parameters N")
-    axes.set_yscale("log")
-    marks = [0, 0.5, 0.75, 0.9, 0.98, 0.998]
-    axes.yaxis.set_major_locator(FixedLocator([1 / (1 - s) for s in marks]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_yticklabels([f"{s:g}" for s in marks])
-    axes.set(ylabel="best sparsity S*", ylim=(0.9, 1100))
-    axes.axhline(1 / (1 - SPARSITIES[-1]), color=MUTED, lw=0.9, ls=(0, (4, 3)))
+    sparsity_axis(axes.yaxis, (0, 0.5, 0.75, 0.9, 0.98, 0.998))
+    axes.set(ylabel="best sparsity S*", ylim=(-0.1, 7))
+    axes.axhline(log_inverse_density(SPARSITIES[-1]), color=MUTED, lw=0.9, ls=(0, (4, 3)))
     axes.legend(loc="upper left")
     return figure
-
-
-def _inverse_density(sparsity: Any) -> Any:
-    return 1 / (1 - sparsity)
-
-
-def _sparsity_axis(axes: Axes, marks: Sequence[float]) -> None:
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator([1 / (1 - s) for s in marks]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels([f"{s:g}" for s in marks])
-    axes.set_xlabel("sparsity S")

@@ -7,8 +7,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from moe_lib.figures.laws import sparsity_axis
-from moe_lib.figures.style import ACCENT, INK, LOSS_LABEL, MUTED, count_axis, new_figure, sparsity_color, sparsity_label
+from moe_lib.figures.style import (
+    ACCENT,
+    INK,
+    LOSS_LABEL,
+    MUTED,
+    count_axis,
+    log_inverse_density,
+    new_figure,
+    sparsity_axis,
+    sparsity_color,
+    sparsity_label,
+)
 from moe_lib.laws.isoflop import Surface
 
 NAMES = {"N": "total parameters N", "Na": "active parameters $N_a$"}
@@ -28,7 +38,7 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     axes.clabel(drawn, drawn.levels[::3], fmt="%.2f", fontsize=8)
     dots = axes.scatter(
         runs[fitted.size],
-        -np.log1p(-runs["S"]),
+        log_inverse_density(runs["S"]),
         c=runs["L"],
         cmap="Blues_r",
         vmin=low,
@@ -41,7 +51,7 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     axes.plot(best[fitted.size].where(inside), s, color=ACCENT, lw=2.2, label="best size at each S")
     axes.plot(best[fitted.size].where(~inside), s, color=ACCENT, lw=1.2, ls=":", label="outside the grid")
     count_axis(axes.xaxis, NAMES[fitted.size])
-    sparsity_axis(axes)
+    sparsity_axis(axes.yaxis)
     axes.set_xlim(n[0] / 1.3, n[-1] * 1.3)
     axes.grid(False)
     figure.colorbar(dots, ax=axes, label=LOSS_LABEL)

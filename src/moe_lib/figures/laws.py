@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from moe_lib.figures.style import (
     ACCENT,
@@ -15,22 +14,13 @@ from moe_lib.figures.style import (
     MUTED,
     count_axis,
     flops_axis,
+    log_inverse_density,
     new_figure,
+    sparsity_axis,
     sparsity_color,
     sparsity_label,
 )
 from moe_lib.laws.optimum import Budget
-
-DENSITY_TICKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
-
-
-def sparsity_axis(axes: Axes, along: str = "y", label: str = "sparsity S") -> None:
-    """An axis whose data are -log(1-S), labelled with S."""
-    axis = axes.xaxis if along == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator([-np.log1p(-s) for s in DENSITY_TICKS]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(np.expm1(-value)):.3g}"))
-    axis.set_minor_locator(NullLocator())
-    axis.set_label_text(label)
 
 
 def slices(budget: Budget, sparsities: Iterable[float], sizes: Sequence[float], studied: tuple[float, float]) -> Figure:
@@ -76,16 +66,23 @@ def surface(
     axes.clabel(lines, lines.levels[3::2], fmt="%.2f", fontsize=8, colors=INK)
     at_s = budget.best_size(-np.expm1(-s))
     axes.plot(at_s, s, color=INK, label="best N at each S")
-    axes.plot(n, -np.log1p(-budget.best_sparsity(n)), color=ACCENT, ls="--", label="best S at each N")
+    axes.plot(n, log_inverse_density(budget.best_sparsity(n)), color=ACCENT, ls="--", label="best S at each N")
     if data is not None:
-        limit = [-np.log1p(-data[1])] * 2
+        limit = [log_inverse_density(data[1])] * 2
         axes.plot([sizes[0], data[0], data[0]], [*limit, 0], color=MUTED, lw=1.1, ls=":", label="end of the law's data")
     if cloud is not None:
         axes.plot(
-            cloud["N"], -np.log1p(-cloud["S"]), "o", color=ACCENT, ms=4, mew=0, alpha=0.35, label="bootstrap refits"
+            cloud["N"],
+            log_inverse_density(cloud["S"]),
+            "o",
+            color=ACCENT,
+            ms=4,
+            mew=0,
+            alpha=0.35,
+            label="bootstrap refits",
         )
     count_axis(axes.xaxis, "total parameters N")
-    sparsity_axis(axes)
+    sparsity_axis(axes.yaxis)
     axes.set(xlim=sizes, ylim=(0, s[-1]))
     axes.grid(False)
     handles, labels = axes.get_legend_handles_labels()
@@ -108,13 +105,12 @@ def fit_and_residuals(runs: pd.DataFrame, predicted: Sequence[float]) -> Figure:
     first.set(xlabel="predicted loss", ylabel="observed loss")
     labels = {"N": "parameters N", "D": "tokens D", "C": "budget C (FLOPs)"}
     panels = {"N": (grid[0, 1], runs["N"]), "D": (grid[0, 2], runs["D"]), "C": (grid[1, 1], runs["C"])}
-    panels["S"] = (grid[1, 0], -np.log1p(-runs["S"]))
+    panels["S"] = (grid[1, 0], log_inverse_density(runs["S"]))
     for name, (axes, x) in panels.items():
         axes.scatter(x, residual, c=colours, s=9)
         axes.axhline(0, color=MUTED, lw=0.9, zorder=0)
         if name == "S":
-            sparsity_axis(axes, "x")
-            axes.xaxis.set_major_locator(FixedLocator([-np.log1p(-s) for s in (0, 0.75, 0.95)]))
+            sparsity_axis(axes.xaxis, (0, 0.75, 0.95))
         else:
             (flops_axis if name == "C" else count_axis)(axes.xaxis, labels[name])
             axes.xaxis.set_major_locator(LogLocator(base=10, numticks=4))

@@ -6,19 +6,29 @@ pyplot's global list of figures, and returns what it drew.
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import matplotlib.style
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from moe_lib.errors import InputError
 
 SPARSITIES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)  # Appendix B, Table 1
+SPARSITY_MARKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)  # what an axis of sparsity is labelled with
 
 INK = "#1f2733"  # text and the one curve that matters
 MUTED = "#7a8594"  # reference lines, notes beside the data
@@ -116,6 +126,19 @@ def flops_axis(axis: Axis, label: str = "training budget C (FLOPs)") -> None:
     _log_scale(axis)
     axis.set_major_formatter(LogFormatterMathtext())
     axis.set_label_text(label)
+
+
+def log_inverse_density(sparsity: Any) -> Any:
+    """-log(1 - S), the scale on which figures show sparsity; the data of a `sparsity_axis`."""
+    return -np.log1p(-sparsity)
+
+
+def sparsity_axis(axis: Axis, marks: Sequence[float] = SPARSITY_MARKS) -> None:
+    """An axis whose data are -log(1 - S), labelled with S."""
+    axis.set_major_locator(FixedLocator([log_inverse_density(mark) for mark in marks]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(np.expm1(-value)):.3g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_label_text("sparsity S")
 
 
 def short_count(value: float) -> str:

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from moe_lib.figures.style import INK, MUTED, new_figure, sparsity_color, sparsity_label
+from moe_lib.figures.style import (
+    INK,
+    MUTED,
+    log_inverse_density,
+    new_figure,
+    sparsity_axis,
+    sparsity_color,
+    sparsity_label,
+)
 
 EXPERT_COLOURS = colormaps["tab20"]
 
@@ -79,17 +87,16 @@ def tokens_by_expert(tokens: Sequence[str], experts: Sequence[int], width: int =
 def active_share(table: pd.DataFrame) -> Figure:
     """N_a / N against sparsity, a curve for each width, beside 1 - S; columns `sparsity`, `d_model`, `share`."""
     figure, axes = new_figure("full", height=3.6)
-    inverse = 1 / (1 - np.linspace(0, 0.985, 200))
-    axes.plot(inverse, 1 / inverse, color=MUTED, ls=(0, (4, 3)), label="$1 - S$")
+    sparsity = np.linspace(0, 0.985, 200)
+    axes.plot(log_inverse_density(sparsity), 1 - sparsity, color=MUTED, ls=(0, (4, 3)), label="$1 - S$")
     shades = np.linspace(0.85, 0.25, table["d_model"].nunique())
     for (width, rows), shade in zip(table.groupby("d_model"), shades, strict=True):
         colour = colormaps["viridis"](shade)
-        axes.plot(1 / (1 - rows["sparsity"]), rows["share"], "o-", color=colour, label=f"$d_{{model}}$ = {width:,}")
-    axes.set(xscale="log", yscale="log", xlabel="sparsity S", ylabel="active share of parameters, $N_a / N$")
-    marks = [0, 0.5, 0.75, 0.9, 0.95, 0.98]
-    axes.xaxis.set_major_locator(FixedLocator([1 / (1 - s) for s in marks]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticklabels([f"{s:g}" for s in marks])
+        axes.plot(
+            log_inverse_density(rows["sparsity"]), rows["share"], "o-", color=colour, label=f"$d_{{model}}$ = {width:,}"
+        )
+    sparsity_axis(axes.xaxis, (0, 0.5, 0.75, 0.9, 0.95, 0.98))
+    axes.set(yscale="log", ylabel="active share of parameters, $N_a / N$")
     axes.yaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2, 0.5, 1]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
