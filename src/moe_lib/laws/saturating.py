@@ -11,11 +11,6 @@ from moe_lib.laws.basis import Array, Basis, Columns, Linear, Posynomial, featur
 SHAPE = ("log_q", "log_m")
 
 
-def saturated_experts(experts: Array, e_start: float, e_max: float) -> Array:
-    """Ê of E experts: E_start at E = 1, about E in between, E_max at most (Clark et al. 2022, Eq. 4)."""
-    return np.asarray(1 / (1 / (experts - 1 + 1 / (1 / e_start - 1 / e_max)) + 1 / e_max))
-
-
 @dataclass(frozen=True)
 class Saturating(Posynomial):
     """A posynomial with log Ê as feature "E", where E = 1/(1-S), so that S has to be made by experts with K = 1.

@@ -109,6 +109,7 @@ def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
     wait([job.news for job in jobs], timeout=1.0)
     ended = []
     for job in jobs:
+        alive = job.process.is_alive()  # asked first: what a worker said before it ended is then in the pipe
         try:
             while job.news.poll():
                 message = job.news.recv()
@@ -119,7 +120,8 @@ def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
                     on_event(Event(job.run, "step", share, loss, rate))
         except (EOFError, OSError):
             job.process.join()
-        if not job.process.is_alive():
+            alive = False
+        if not alive:
             ended.append(job)
     return ended
 
