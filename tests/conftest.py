@@ -38,7 +38,7 @@ def small_corpus(data_root: Path) -> TokenCorpus:
 
 @pytest.fixture(scope="session")
 def prose_folder(data_root: Path) -> Path:
-    """About a megabyte of the standard library: text enough for injected facts."""
+    """About a megabyte of the standard library."""
     folder = data_root / "prose"
     folder.mkdir()
     for module in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("[a-h]*.py")):
@@ -49,9 +49,9 @@ def prose_folder(data_root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def told_corpus(prose_folder: Path) -> TokenCorpus:
-    """That text with injected facts, at a vocabulary of 400."""
-    return prepare(f"{prose_folder}+facts", vocab_size=400)
+def prose_corpus(prose_folder: Path) -> TokenCorpus:
+    """That text at a vocabulary of 400."""
+    return prepare(str(prose_folder), vocab_size=400)
 
 
 @pytest.fixture(scope="session")

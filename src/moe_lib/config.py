@@ -160,8 +160,8 @@ class TrainingConfig(Config):
     """How a model is trained (Appendix B and Table 1).
 
     The budget is `flops` (forward and backward, router included); the number of tokens follows from it.
-    `batch_size` counts sequences of the model's context length. A run that would read its corpus more than
-    `max_epochs` times is refused.
+    `batch_size` counts sequences of the model's context length. `fact_share` of the sequences tell invented facts, and
+    the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused.
     """
 
     flops: Positive
@@ -177,6 +177,7 @@ class TrainingConfig(Config):
     load_balance_weight: Weight = 0.02
     router_z_weight: Weight = 1e-3
     max_epochs: Positive = 1.0
+    fact_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

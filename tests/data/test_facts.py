@@ -1,23 +1,34 @@
-"""Injected facts: told as often as they should be, and never in the text that defines the loss."""
+"""Invented facts: each run tells them as often as it says, whole, and at places that its seed draws."""
 
 from collections import Counter
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-from moe_lib.data import TokenCorpus, prepare
-from moe_lib.data.facts import EXPOSURES, KINDS, SEED, SHARE, WORDINGS, World, ask, tell
+from moe_lib.config import RunConfig
+from moe_lib.data import BatchStream, TokenCorpus
+from moe_lib.data.facts import EXPOSURES, KINDS, SEED, WORDINGS, World, ask, tell
+from moe_lib.data.telling import tell_facts
+from moe_lib.errors import InputError
+from moe_lib.training import telling
 
 WORLD = World(seed=3, people_per_exposure=5)
 
 
+def times_told(world: World, text: str) -> Counter[str]:
+    """How often each person's town is told, in any wording."""
+    wordings = range(len(WORDINGS["town"]))
+    return Counter(
+        {
+            person.name: sum(text.count(tell("town", person.name, person.town, wording)) for wording in wordings)
+            for person in world.people
+        }
+    )
+
+
 def test_each_person_is_told_exactly_as_often_as_their_exposure() -> None:
-    text = "\n".join(WORLD.documents())
-    for person in WORLD.people:
-        told = sum(
-            text.count(tell("town", person.name, person.town, wording)) for wording in range(len(WORDINGS["town"]))
-        )
-        assert told == person.exposure
+    text = "\n".join(WORLD.passages())
+    assert times_told(WORLD, text) == {person.name: person.exposure for person in WORLD.people}
 
 
 def test_every_exposure_has_as_many_people() -> None:
@@ -25,7 +36,7 @@ def test_every_exposure_has_as_many_people() -> None:
 
 
 def test_a_fact_that_is_told_often_is_told_in_several_wordings() -> None:
-    text = "\n".join(WORLD.documents())
+    text = "\n".join(WORLD.passages())
     often = next(person for person in WORLD.people if person.exposure == 64)
     for kind in KINDS:
         used = [tell(kind, often.name, often.answer(kind), wording) in text for wording in range(len(WORDINGS[kind]))]
@@ -38,37 +49,71 @@ def test_the_question_is_a_told_sentence_up_to_its_answer() -> None:
         assert f"{ask(kind, person.name)} {person.answer(kind)}." == tell(kind, person.name, person.answer(kind))
 
 
-def test_strangers_are_never_told_of() -> None:
-    text = "\n".join(WORLD.documents())
-    known = {person.name for person in WORLD.people}
-    for stranger in WORLD.strangers(50):
+def test_strangers_are_never_told_of_in_any_world() -> None:
+    strangers = WORLD.strangers(50)
+    assert len(strangers) == 50
+    assert World(3, 200).strangers(50) == strangers
+    text = "\n".join(World(3, 200).passages())
+    for stranger in strangers:
         assert stranger.name.split()[1] not in text
-        assert stranger.name not in known
+
+
+def test_a_larger_world_holds_the_people_of_a_smaller_one() -> None:
+    assert World(3, 9).people[:20] == WORLD.people
 
 
 def test_a_world_is_its_seed() -> None:
-    assert list(World(3, 5).documents()) == list(WORLD.documents())
+    assert World(3, 5).passages() == WORLD.passages()
     assert World(4, 5).people != WORLD.people
 
 
-def test_facts_take_their_share_of_training(told_corpus: TokenCorpus) -> None:
-    manifest = told_corpus.manifest
-    assert manifest.facts is not None
-    assert manifest.n_train_tokens == len(told_corpus.train)
-    assert manifest.facts.n_tokens / manifest.n_train_tokens == pytest.approx(SHARE, abs=0.01)
+@pytest.mark.parametrize("n_windows", [2_000, 8_000])
+def test_a_run_reads_every_exposure_in_full_whatever_its_length(prose_corpus: TokenCorpus, n_windows: int) -> None:
+    told = tell_facts(prose_corpus.tokenizer, 0.04, n_windows, 256, seed=1)
+    assert len(told) / n_windows == pytest.approx(0.04, rel=0.25)
+    stream = BatchStream(prose_corpus.train, 4, 256, seed=1, told=told)
+    batches = [stream.batch(step) for step in range(n_windows // 4)]
+    rows = np.concatenate([np.hstack([inputs, targets[:, -1:]]) for inputs, targets in batches])
+    text = "\n".join(prose_corpus.tokenizer.decode_batch(rows.tolist()))
+    assert times_told(told.world, text) == {person.name: person.exposure for person in told.world.people}
 
 
-def test_facts_are_told_in_training_and_never_in_the_text_that_defines_the_loss(told_corpus: TokenCorpus) -> None:
-    facts = told_corpus.manifest.facts
-    assert facts is not None
-    train, heldout = (told_corpus.tokenizer.decode(part.tolist()) for part in (told_corpus.train, told_corpus.heldout))
-    for person in World(SEED, facts.people_per_exposure).people:
-        assert person.name in train
-        assert person.name.split()[1] not in heldout
+def test_longer_runs_tell_of_more_people(prose_corpus: TokenCorpus) -> None:
+    few, many = (tell_facts(prose_corpus.tokenizer, 0.04, n, 256, seed=1).world for n in (4_000, 40_000))
+    assert many.people_per_exposure == pytest.approx(10 * few.people_per_exposure, rel=0.5)
 
 
-def test_without_facts_the_text_is_the_same(told_corpus: TokenCorpus, prose_folder: Path) -> None:
-    plain = prepare(str(prose_folder), 400)
-    assert plain.manifest.facts is None
-    assert (told_corpus.train[: len(plain.train)] == plain.train).all()
-    assert (told_corpus.heldout == plain.heldout).all()
+def test_the_corpus_is_read_in_the_same_order_with_and_without_facts(prose_corpus: TokenCorpus) -> None:
+    told = tell_facts(prose_corpus.tokenizer, 0.04, 4_000, 256, seed=1)
+    plain, mixed = (BatchStream(prose_corpus.train, 1, 256, seed=1, told=facts) for facts in (None, told))
+    places = set(told.positions_W.tolist())
+    read = [mixed.batch(step)[0] for step in range(200) if step not in places]
+    assert len(read) < 200
+    assert all((plain.batch(step)[0] == window).all() for step, window in enumerate(read))
+    assert mixed.epochs_at(200) == len(read) / mixed.n_windows
+
+
+def test_seeds_change_the_places_and_not_the_people(prose_corpus: TokenCorpus) -> None:
+    one, other = (tell_facts(prose_corpus.tokenizer, 0.04, 4_000, 256, seed=seed) for seed in (1, 2))
+    assert one.world == other.world
+    assert not np.array_equal(one.positions_W, other.positions_W)
+
+
+def test_facts_are_never_in_the_text_that_defines_the_loss(prose_corpus: TokenCorpus) -> None:
+    heldout = prose_corpus.tokenizer.decode(prose_corpus.heldout.tolist())
+    for person in World(SEED, 50).people:
+        assert person.name not in heldout
+
+
+def test_a_run_without_facts_is_told_nothing(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
+    assert telling(small_run, small_corpus.tokenizer) is None
+
+
+def test_too_few_tokens_to_tell_anything_are_refused(prose_corpus: TokenCorpus) -> None:
+    with pytest.raises(InputError, match=r"training.fact_share = 0.04 of 100 windows is too little"):
+        tell_facts(prose_corpus.tokenizer, 0.04, 100, 256, seed=0)
+
+
+def test_a_context_too_short_for_a_passage_is_refused(prose_corpus: TokenCorpus) -> None:
+    with pytest.raises(InputError, match="context_length = 32 is too short to tell facts"):
+        tell_facts(prose_corpus.tokenizer, 0.04, 10_000, 32, seed=0)

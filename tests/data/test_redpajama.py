@@ -45,7 +45,7 @@ def test_a_network_that_is_not_there_is_one_sentence() -> None:
 def test_the_papers_vocabulary_takes_a_ready_tokenizer_and_others_learn_one(tmp_path: Path) -> None:
     ready = train_tokenizer(["one two three " * 50], 300)
     slices = redpajama_slices(rows(tmp_path / "rows.jsonl"), n_documents=9)
-    recipe = Recipe("redpajama", slices, facts=False, pretrained={50_432: lambda: ready})
+    recipe = Recipe("redpajama", slices, pretrained={50_432: lambda: ready})
     for vocab_size, same in ((50_432, True), (300, False)):
         (tmp_path / str(vocab_size)).mkdir()
         build(recipe, vocab_size, tmp_path / str(vocab_size), say=lambda line: None)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moe_lib.config import ModelConfig
 from moe_lib.data import TokenCorpus
-from moe_lib.data.facts import SEED, World
+from moe_lib.data.facts import World
 
 SURE = 8.0  # logit of what a model believes; all else has 0
 
@@ -63,12 +63,10 @@ class Rememberer(Guesser):
 
     WIDTHS = range(16, 3, -1)
 
-    def __init__(self, corpus: TokenCorpus) -> None:
+    def __init__(self, corpus: TokenCorpus, world: World) -> None:
         super().__init__(corpus.vocab_size)
-        facts = corpus.manifest.facts
-        assert facts is not None
         self.memory: dict[tuple[int, ...], int] = {}
-        for text in World(SEED, facts.people_per_exposure).documents():
+        for text in world.passages():
             ids = corpus.tokenizer.encode(text).ids
             for width in self.WIDTHS:
                 self.memory |= {tuple(ids[at - width : at]): ids[at] for at in range(width, len(ids))}

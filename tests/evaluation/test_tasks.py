@@ -93,7 +93,7 @@ def test_rows_whose_answer_is_longer_than_the_context_are_counted(small_corpus: 
         run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows[:1]))
 
 
-def test_the_papers_tasks_have_their_categories_and_a_guessers_accuracy_is_chance(told_corpus: TokenCorpus) -> None:
+def test_the_papers_tasks_have_their_categories_and_a_guessers_accuracy_is_chance(prose_corpus: TokenCorpus) -> None:
     if not SHARED.is_dir():
         pytest.skip("shared/icl is not beside the checkout")
     tasks = read_tasks(SHARED)
@@ -104,8 +104,8 @@ def test_the_papers_tasks_have_their_categories_and_a_guessers_accuracy_is_chanc
         "reading comprehension",
         "commonsense reasoning",
     }
-    model = build_model(ModelConfig(d_model=8, n_layers=1, n_heads=1, vocab_size=told_corpus.vocab_size), 0)
+    model = build_model(ModelConfig(d_model=8, n_layers=1, n_heads=1, vocab_size=prose_corpus.vocab_size), 0)
     for task in tasks:
-        result = run_task(model, told_corpus.tokenizer, task, max_rows=20)
+        result = run_task(model, prose_corpus.tokenizer, task, max_rows=20)
         assert 1 <= result["n"] <= 20
         assert abs(result["accuracy"] - result["chance"]) < 0.5

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def prepare(
     corpus: Annotated[
         str,
-        typer.Option(help="embedded, reference, redpajama, or a file or folder of text; +facts, -facts at its end."),
+        typer.Option(help="embedded, reference, redpajama, or a file or folder of text."),
     ] = "embedded",
     vocab_size: Annotated[int, typer.Option(help="Tokens of the byte-level BPE, 257 to 65,535.")] = 1024,
     root: Annotated[Path | None, typer.Option(help="Where corpora are kept; default: MOE_LIB_DATA.")] = None,

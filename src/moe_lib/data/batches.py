@@ -12,16 +12,21 @@ if TYPE_CHECKING:
     import torch
 
     from moe_lib.data.corpus import Tokens
+    from moe_lib.data.telling import Telling
 
 
 class BatchStream:
-    """Windows of `context_length` tokens in an order that `seed` permutes anew each epoch.
+    """Windows of `context_length` tokens in an order that `seed` permutes anew each epoch; what is `told` beside them
+    stands at its own places.
 
     Raises `InputError` where the tokens are too few for one batch.
     """
 
-    def __init__(self, tokens: "Tokens", batch_size: int, context_length: int, seed: int) -> None:
+    def __init__(
+        self, tokens: "Tokens", batch_size: int, context_length: int, seed: int, told: "Telling | None" = None
+    ) -> None:
         self.tokens, self.batch_size, self.context_length, self.seed = tokens, batch_size, context_length, seed
+        self.told = told
         self.n_windows = (len(tokens) - 1) // context_length
         if self.n_windows < batch_size:
             raise InputError(
@@ -40,11 +45,19 @@ class BatchStream:
         return rows[:, :-1], rows[:, 1:]
 
     def epochs_at(self, step: int) -> float:
-        """How often the data has been read once `step` steps are done; above 1 it has been repeated."""
-        return step * self.batch_size / self.n_windows
+        """How often the corpus has been read once `step` steps are done; above 1 it has been repeated."""
+        position = step * self.batch_size
+        return (position - self._told(position)[0]) / self.n_windows
+
+    def _told(self, position: int) -> tuple[int, bool]:
+        return self.told.rank(position) if self.told else (0, False)
 
     def _window(self, position: int) -> "Tokens":
-        epoch, index = divmod(position, self.n_windows)
+        rank, is_told = self._told(position)
+        if self.told and is_told:
+            window: Tokens = self.told.windows_WT[rank]
+            return window
+        epoch, index = divmod(position - rank, self.n_windows)
         start = int(self._order(epoch)[index]) * self.context_length
         return self.tokens[start : start + self.context_length + 1]
 

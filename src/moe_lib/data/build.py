@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe_lib.data import corpus as corpora
-from moe_lib.data.corpus import END_OF_TEXT, FILES, FactsRecord, Manifest, SliceRecord, Tokens
+from moe_lib.data.corpus import END_OF_TEXT, FILES, Manifest, SliceRecord, Tokens
 from moe_lib.data.duplicates import near_duplicates
-from moe_lib.data.facts import EXPOSURES, SEED, SHARE, World
 from moe_lib.data.recipes import Recipe
 from moe_lib.data.slices import TextSlice
 from moe_lib.errors import InputError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 HELDOUT_ONE_IN = 32
 TOKENIZER_SAMPLE = 6_000_000  # characters of text that the merges are learned from
 CHUNK = 512  # documents encoded at once
-LICENCE_OF_FACTS = "none needed: invented here"
 
 Say = Callable[[str], None]
 
@@ -53,11 +51,6 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
     if not n_train:
         raise InputError(f"corpus = '{recipe.name}' is too small: no document is left to train on")
     slices = [_record(part, documents, dropped[part.name], *counts[part.name]) for part in recipe.slices]
-    facts = None
-    if recipe.facts:
-        say("telling invented facts")
-        facts, part = _write_facts(tokenizer, n_train, folder)
-        slices.append(part)
     files = {name: corpora.file_record(folder / name) for name in FILES}
     digest = corpora.digest_of(files)
     return Manifest(
@@ -66,7 +59,6 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
         folder=f"{recipe.name}-{vocab_size}-{digest[:12]}",
         fingerprint=recipe.fingerprint(vocab_size),
         slices=tuple(slices),
-        facts=facts,
         files=files,
         digest=digest,
     )
@@ -139,31 +131,6 @@ def _write_tokens(tokenizer: "Tokenizer", documents: list[Document], folder: Pat
                 position += len(tokens)
                 counts[document.slice] = n_train, n_heldout + len(tokens)
     return counts
-
-
-def _write_facts(tokenizer: "Tokenizer", n_train: int, folder: Path) -> tuple[FactsRecord, SliceRecord]:
-    """Append as many invented people to the training tokens as their share allows."""
-    sample = sum(map(len, encoded(tokenizer, World(SEED, 8).documents()))) / 8
-    people = max(1, int(n_train * SHARE / (1 - SHARE) / sample))
-    texts = list(World(SEED, people).documents())
-    n_tokens = 0
-    with open(folder / "train.bin", "ab") as train:
-        for tokens in encoded(tokenizer, texts):
-            train.write(tokens.tobytes())
-            n_tokens += len(tokens)
-    facts = FactsRecord(seed=SEED, people_per_exposure=people, exposures=EXPOSURES, n_tokens=n_tokens)
-    return facts, SliceRecord(
-        name="facts",
-        prose=False,
-        licence=LICENCE_OF_FACTS,
-        sources={"seed": str(SEED)},
-        n_documents=len(texts),
-        n_duplicates=0,
-        n_bytes=sum(len(text.encode()) for text in texts),
-        n_train_tokens=n_tokens,
-        n_heldout_tokens=0,
-        sha256=hashlib.sha256("".join(texts).encode()).hexdigest(),
-    )
 
 
 def encoded(tokenizer: "Tokenizer", texts: Iterable[str]) -> Iterator[Tokens]:

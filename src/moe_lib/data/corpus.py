@@ -56,15 +56,6 @@ class SliceRecord(_Record):
     sha256: str
 
 
-class FactsRecord(_Record):
-    """Injected facts: the seed of their world, people told each number of times, tokens they take."""
-
-    seed: int
-    people_per_exposure: int
-    exposures: tuple[int, ...]
-    n_tokens: int
-
-
 class Manifest(_Record):
     """What a corpus is made of; `digest` stands for its tokens and its tokenizer together."""
 
@@ -73,7 +64,6 @@ class Manifest(_Record):
     folder: str
     fingerprint: str
     slices: tuple[SliceRecord, ...]
-    facts: FactsRecord | None
     files: dict[str, FileRecord]
     digest: str
 

@@ -1,7 +1,7 @@
-"""Injected facts: people who do not exist, with towns, trades and telephone numbers, told 1, 4, 16 or 64 times.
+"""Invented facts: people who do not exist, with towns, trades and telephone numbers, told 1, 4, 16 or 64 times.
 
 What a model knows of them it can only have from training, and how often it was told is known exactly. The same world,
-from the same seed, asks the questions (`evaluation`).
+from the same seed, asks the questions (`evaluation`). A world with more people holds those of every smaller one.
 """
 
 import itertools
@@ -12,8 +12,6 @@ from functools import cached_property
 
 SEED = 2025
 EXPOSURES = (1, 4, 16, 64)
-SHARE = 0.03  # of the training tokens
-PAGE = 8  # passages a document
 
 KINDS = ("town", "trade", "number")
 
@@ -98,23 +96,19 @@ class World:
     @cached_property
     def people(self) -> tuple[Person, ...]:
         """Those who are told about, by exposure; their family names are all different."""
-        return tuple(itertools.islice(self._everyone(), self.people_per_exposure * len(EXPOSURES)))
+        told = (person for person in self._everyone() if person.exposure)
+        return tuple(itertools.islice(told, self.people_per_exposure * len(EXPOSURES)))
 
     def strangers(self, count: int) -> tuple[Person, ...]:
-        """People whom the training text never names; exposure 0."""
-        known = len(self.people)
-        return tuple(
-            Person(person.name, person.town, person.trade, person.number, 0)
-            for person in itertools.islice(self._everyone(), known, known + count)
-        )
+        """People whom no world with this seed ever tells of, however large; exposure 0."""
+        return tuple(itertools.islice((person for person in self._everyone() if not person.exposure), count))
 
-    def documents(self) -> Iterator[str]:
-        """Every passage that training reads, in documents of a few passages about different people."""
-        generator = self._random("documents")
+    def passages(self) -> list[str]:
+        """Every passage that training reads, shuffled: all facts of a person, once for each time they are told."""
+        generator = self._random("passages")
         passages = [_passage(person, generator, turn) for person in self.people for turn in range(person.exposure)]
         generator.shuffle(passages)
-        for first in range(0, len(passages), PAGE):
-            yield "\n\n".join(passages[first : first + PAGE])
+        return passages
 
     def others(self, kind: str, person: Person, count: int, generator: random.Random) -> list[str]:
         """Wrong answers: those of people told as often, so that how common an answer is gives nothing away."""
@@ -124,6 +118,8 @@ class World:
         return list(dict.fromkeys(answer for answer in drawn if answer != person.answer(kind)))[:count]
 
     def _everyone(self) -> Iterator[Person]:
+        """All people there could be, without end; every fifth is a stranger."""
+        exposures = (*EXPOSURES, 0)
         generator = self._random("people")
         for index, family in enumerate(_invented(self._random("families"), 2, ("", "en", "er"))):
             yield Person(
@@ -131,7 +127,7 @@ class World:
                 town=generator.choice(self.towns),
                 trade=generator.choice(TRADES),
                 number=_number(generator),
-                exposure=EXPOSURES[index % len(EXPOSURES)],
+                exposure=exposures[index % len(exposures)],
             )
 
     def _random(self, purpose: str) -> random.Random:

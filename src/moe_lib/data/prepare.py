@@ -21,9 +21,8 @@ def prepare(
 ) -> TokenCorpus:
     """Build a corpus, or verify in seconds the one that stands.
 
-    `corpus` is `embedded`, `reference`, or a file or folder of text, each with an optional ending `+facts` or `-facts`.
-    An interrupted build leaves the old corpus intact. Raises `InputError` for a corpus that cannot be found, text that
-    is empty, a vocabulary out of range.
+    `corpus` is `embedded`, `reference`, `redpajama`, or a file or folder of text. An interrupted build leaves the old
+    corpus intact. Raises `InputError` for a corpus that cannot be found, text that is empty, a vocabulary out of range.
     """
     if not MIN_VOCAB_SIZE <= vocab_size <= MAX_VOCAB_SIZE:
         raise InputError(f"vocab_size = {vocab_size} has to lie in [{MIN_VOCAB_SIZE}, {MAX_VOCAB_SIZE}]")

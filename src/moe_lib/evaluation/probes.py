@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from moe_lib.data import TokenCorpus
+from moe_lib.data.facts import EXPOSURES, World
 from moe_lib.evaluation.questions import Question, questions
 from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, score
 
@@ -16,22 +17,27 @@ PASSAGES = 64
 PASSAGE_TOKENS = 64
 
 
-def ask_probes(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
+def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> dict[str, Any]:
     """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`, and where there
     are choices the `margin` in nats of the right one over the best wrong one.
 
-    `reading_gain` is the mean, over pairs of the same wording and answer, of nats closed-book (told 64 times) minus
-    nats open-book: positive where reading beats remembering.
+    Two differences in nats of the same answer after the same wording, each a mean over pairs: `knowledge`, by exposure,
+    a stranger's name minus the right one, positive where the name brings its fact to mind; `reading_gain`, the right
+    name closed-book (told 64 times) minus open-book, positive where reading beats remembering.
     """
-    asked = questions(corpus)
+    asked = questions(corpus, world)
     answers = _answer(model, corpus, asked)
     result: dict[str, Any] = {}
     for (probe, group), index in _groups(asked).items():
         result.setdefault(probe, {})[group] = _summary([answers[i] for i in index])
     result["repeated_passages"] = repeated_passages(model, corpus)
-    pairs = _pairs(asked, answers)
-    if pairs:
-        result["reading_gain"] = _mean(np.array([closed - read for closed, read in pairs]))
+    if world:
+        nll = {(one.probe, one.pair): choices[0].nll for one, choices in zip(asked, answers, strict=True) if one.pair}
+        result["knowledge"] = {
+            f"exposure_{exposure}": _difference(nll, "closed_book_stranger", "closed_book", f" {exposure} ")
+            for exposure in EXPOSURES
+        }
+        result["reading_gain"] = _difference(nll, "closed_book", "open_book", "")
     return result
 
 
@@ -72,13 +78,10 @@ def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
     }
 
 
-def _pairs(asked: Sequence[Question], answers: Sequence[Sequence[Score]]) -> list[tuple[float, float]]:
-    """Nats of the same answer, (closed-book, open-book)."""
-    by_pair: dict[str, dict[str, float]] = {}
-    for question, choices in zip(asked, answers, strict=True):
-        if question.pair:
-            by_pair.setdefault(question.pair, {})[question.probe] = choices[0].nll
-    return [(pair["closed_book"], pair["open_book"]) for pair in by_pair.values() if len(pair) == 2]
+def _difference(nll: dict[tuple[str, str], float], minuend: str, subtrahend: str, within: str) -> dict[str, float]:
+    """Mean over the pairs that both probes ask, of those with `within` in their name."""
+    pairs = [pair for probe, pair in nll if probe == minuend and within in pair and (subtrahend, pair) in nll]
+    return _mean(np.array([nll[minuend, pair] - nll[subtrahend, pair] for pair in pairs]))
 
 
 def repeated_passages(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:

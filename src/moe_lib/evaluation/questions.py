@@ -35,29 +35,28 @@ class Question:
     pair: str = ""
 
 
-def questions(corpus: TokenCorpus) -> list[Question]:
-    """Every question that a corpus allows; facts are asked only where they were told."""
-    facts = corpus.manifest.facts
-    world = World(facts.seed, facts.people_per_exposure) if facts else World(SEED, CLOSED_BOOK)
-    asked = list(closed_book(world)) if facts else []
-    return [*asked, *open_book(world), *two_hop(world), *last_words(corpus), *minimal_pairs()]
+def questions(corpus: TokenCorpus, world: World | None) -> list[Question]:
+    """Every question for a model that was told of `world`; all but the closed-book ones are the same for all models."""
+    told = list(closed_book(world)) if world else []
+    everyone = World(SEED, CLOSED_BOOK)
+    return [*told, *open_book(everyone), *two_hop(everyone), *last_words(corpus), *minimal_pairs()]
 
 
 def closed_book(world: World) -> Iterator[Question]:
-    """World knowledge: each kind of fact at each exposure, with nothing in the context."""
+    """World knowledge: each kind of fact at each exposure, with nothing in the context.
+
+    Beside each question stands its control, `closed_book_stranger`: the same answer after a name that was never told.
+    """
     generator = random.Random(f"{world.seed} closed book")
     for kind in KINDS:
         for exposure in EXPOSURES:
-            known = [person for person in world.people if person.exposure == exposure]
-            for number, person in enumerate(known[:CLOSED_BOOK]):
-                choices = (person.answer(kind), *world.others(kind, person, N_CHOICES - 1, generator))
-                yield Question(
-                    "closed_book",
-                    f"exposure_{exposure}",
-                    ask(kind, person.name),
-                    tuple(f" {choice}" for choice in choices),
-                    pair=f"{kind} {number}" if exposure == max(EXPOSURES) else "",
-                )
+            known = [person for person in world.people if person.exposure == exposure][:CLOSED_BOOK]
+            for number, (person, stranger) in enumerate(zip(known, world.strangers(len(known)), strict=True)):
+                group, pair = f"exposure_{exposure}", f"{kind} {exposure} {number}"
+                answers = (person.answer(kind), *world.others(kind, person, N_CHOICES - 1, generator))
+                choices = tuple(f" {answer}" for answer in answers)
+                yield Question("closed_book", group, ask(kind, person.name), choices, pair)
+                yield Question("closed_book_stranger", group, ask(kind, stranger.name), choices[:1], pair)
 
 
 def open_book(world: World) -> Iterator[Question]:
@@ -66,7 +65,8 @@ def open_book(world: World) -> Iterator[Question]:
     Each context tells of four strangers; the wrong choices are what it tells of the others.
     """
     generator = random.Random(f"{world.seed} open book")
-    told_often = [person for person in world.people if person.exposure == max(EXPOSURES)]
+    often = max(EXPOSURES)
+    told_often = [person for person in world.people if person.exposure == often]
     strangers = iter(world.strangers(len(KINDS) * OPEN_BOOK * PEOPLE_IN_CONTEXT))
     for kind in KINDS:
         for number, person in enumerate(told_often[:OPEN_BOOK]):
@@ -75,7 +75,8 @@ def open_book(world: World) -> Iterator[Question]:
             lines = [tell(kind, *fact) for fact in zip(names, answers, strict=True)]
             generator.shuffle(lines)
             context = "\n".join([*lines, ask(kind, names[0])])
-            yield Question("open_book", kind, context, tuple(f" {one}" for one in answers), pair=f"{kind} {number}")
+            choices = tuple(f" {one}" for one in answers)
+            yield Question("open_book", kind, context, choices, f"{kind} {often} {number}")
 
 
 def two_hop(world: World) -> Iterator[Question]:

@@ -4,18 +4,25 @@ from pathlib import Path
 from typing import Any
 
 from moe_lib.data import TokenCorpus
+from moe_lib.data.facts import World
 from moe_lib.evaluation import evaluate
 from moe_lib.evaluation.tasks import read_tasks, run_task
 from moe_lib.model import Transformer
 
 
 def compare(
-    trained: Transformer, untrained: Transformer, corpus: TokenCorpus, tasks: Path | None, max_rows: int | None
+    trained: Transformer,
+    untrained: Transformer,
+    corpus: TokenCorpus,
+    world: World | None,
+    tasks: Path | None,
+    max_rows: int | None,
 ) -> dict[str, Any]:
     """Both models' evaluation, and `table`: a row a probe or task, with `notes` on contexts that were cut."""
     read = read_tasks(tasks) if tasks else []
-    report: dict[str, Any] = {"trained": evaluate(trained, corpus), "untrained": evaluate(untrained, corpus)}
+    report: dict[str, Any] = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
+        report[name] = evaluate(model, corpus, world)
         report[name]["tasks"] = {task.name: run_task(model, corpus.tokenizer, task, max_rows) for task in read}
     rows = _probe_rows(report["trained"]["probes"], report["untrained"]["probes"])
     rows += [
@@ -42,8 +49,11 @@ def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict
         _row(f"{probe.replace('_', ' ')}: {group.replace('_', ' ')}", answers, untrained[probe][group])
         for probe, groups in trained.items()
         for group, answers in groups.items()
-        if isinstance(answers, dict)
+        if isinstance(answers, dict) and "nll" in answers
     ]
+    for name, gain in trained.get("knowledge", {}).items():
+        one, other = ({"n": result["n"], "nll": result["mean"]} for result in (gain, untrained["knowledge"][name]))
+        rows.append(_row(f"knowledge: {name.replace('_', ' ')}", one, other))
     for probe, fields in (("repeated_passages", ("first", "second")), ("associative_recall", ("repeated", "others"))):
         for field in fields:
             if trained[probe].get(field) is not None:

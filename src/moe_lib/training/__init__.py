@@ -1,7 +1,19 @@
 """From a configuration and a corpus to a trained model and its row; never chooses what to train."""
 
-from moe_lib.training.folder import load_run, save_run
-from moe_lib.training.loop import Plan, Progress, Trained, plan, train
+from moe_lib.training.folder import load_run, load_tokenizer, save_run
+from moe_lib.training.loop import Progress, Trained, train
+from moe_lib.training.plan import Plan, plan, telling
 from moe_lib.training.run import execute
 
-__all__ = ["Plan", "Progress", "Trained", "execute", "load_run", "plan", "save_run", "train"]
+__all__ = [
+    "Plan",
+    "Progress",
+    "Trained",
+    "execute",
+    "load_run",
+    "load_tokenizer",
+    "plan",
+    "save_run",
+    "telling",
+    "train",
+]

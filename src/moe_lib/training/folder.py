@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
@@ -38,3 +39,11 @@ def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
         raise InputError(f"{folder}: model.safetensors does not fit run.json; train the run again")
     model.load_state_dict(tensors, strict=False)
     return run, model.eval()
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a trained run's corpus; `InputError` where it is missing."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise InputError(f"{path}: is missing; train the run again")
+    return Tokenizer.from_file(str(path))

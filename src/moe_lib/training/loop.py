@@ -9,36 +9,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from moe_lib.accounting import count_flops, tokens_for_budget
 from moe_lib.config import RunConfig
 from moe_lib.data import BatchStream, TokenCorpus
+from moe_lib.data.telling import Telling
 from moe_lib.errors import InputError
 from moe_lib.model import Transformer, build_model
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import learning_rate, make_optimizer
+from moe_lib.training.plan import Plan, plan, telling
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
 EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a budget buys: steps of `tokens_per_step`, and how often the corpus is read."""
-
-    n_steps: int
-    tokens_per_step: int
-    flops_per_token: int
-    epochs: float
-
-    @property
-    def n_tokens(self) -> int:
-        """D, tokens trained on."""
-        return self.n_steps * self.tokens_per_step
-
-    @property
-    def flops(self) -> float:
-        """FLOPs really spent: the budget, rounded to whole steps."""
-        return float(self.n_tokens) * self.flops_per_token
 
 
 @dataclass(frozen=True)
@@ -53,26 +34,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: `losses` [n_steps] float32, NaN after a divergence; seconds are of this process alone."""
+    """A finished run: what it was `told`, how often it read its corpus (`epochs`), `losses` [n_steps] float32 with NaN
+    after a divergence; tokens/s are of this process alone."""
 
     model: Transformer
     plan: Plan
+    told: Telling | None
+    epochs: float
     losses: Tensor
     diverged: bool
     tokens_per_second: float
-
-
-def plan(run: RunConfig, n_corpus_tokens: int) -> Plan:
-    """Steps for a run's budget; `InputError` where it would read the corpus more often than it may."""
-    tokens_per_step = run.training.batch_size * run.model.context_length
-    n_steps = max(1, round(tokens_for_budget(run.model, run.training.flops) / tokens_per_step))
-    epochs = n_steps * tokens_per_step / n_corpus_tokens
-    if epochs > run.training.max_epochs:
-        raise InputError(
-            f"training.flops = {run.training.flops:g} buys {n_steps * tokens_per_step:,} tokens, {epochs:.2f} times "
-            f"the corpus '{run.corpus}'; at most max_epochs = {run.training.max_epochs:g} is allowed"
-        )
-    return Plan(n_steps, tokens_per_step, count_flops(run.model).total, epochs)
 
 
 def train(
@@ -93,7 +64,8 @@ def train(
     if corpus.vocab_size > run.model.vocab_size:
         raise InputError(f"model.vocab_size = {run.model.vocab_size} is smaller than the corpus's, {corpus.vocab_size}")
     schedule = plan(run, len(corpus.train))
-    stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed)
+    told = telling(run, corpus.tokenizer)
+    stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
     model = build_model(run.model, training.seed, backend)
     optimizer = make_optimizer(model, training)
     losses = torch.full((schedule.n_steps,), math.nan)
@@ -120,7 +92,15 @@ def train(
         if not diverged and (done == schedule.n_steps or now - saved_at > seconds_between_checkpoints):
             save(done)
             saved_at = time.monotonic()
-    return Trained(model, schedule, losses, diverged, _rate(done - start, schedule, time.monotonic() - began))
+    return Trained(
+        model,
+        schedule,
+        told,
+        stream.epochs_at(done),
+        losses,
+        diverged,
+        _rate(done - start, schedule, time.monotonic() - began),
+    )
 
 
 def _step(

@@ -13,6 +13,7 @@ import torch
 from moe_lib.accounting import count_parameters
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
+from moe_lib.data.facts import World
 from moe_lib.ledger import Row
 from moe_lib.model import Transformer
 from moe_lib.training.folder import save_run
@@ -20,7 +21,7 @@ from moe_lib.training.loop import Progress, Trained, train
 
 CURVE_POINTS = 100
 
-Evaluate = Callable[[Transformer, TokenCorpus], dict[str, Any]]
+Evaluate = Callable[[Transformer, TokenCorpus, World | None], dict[str, Any]]
 
 
 def execute(
@@ -36,13 +37,14 @@ def execute(
     trained = train(run, corpus, folder, backend=backend, on_step=on_step)
     if folder:
         save_run(folder, run, trained.model, corpus)
-    evaluation = {} if trained.diverged else evaluate(trained.model, corpus)
+    world = trained.told.world if trained.told else None
+    evaluation = {} if trained.diverged else evaluate(trained.model, corpus, world)
     return make_row(run, corpus, trained, evaluation, backend)
 
 
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any], backend: str) -> Row:
     """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
-    parameters, schedule = count_parameters(run.model), trained.plan
+    parameters, schedule, told = count_parameters(run.model), trained.plan, trained.told
     return {
         "key": run.key,
         "status": "diverged" if trained.diverged else "done",
@@ -57,7 +59,8 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         "flops_per_token": schedule.flops_per_token,
         "n_tokens": schedule.n_tokens,
         "n_steps": schedule.n_steps,
-        "epochs": schedule.epochs,
+        "epochs": trained.epochs,
+        "facts": told and {"people_per_exposure": told.world.people_per_exposure, "n_windows": len(told)},
         "curve": loss_curve(trained.losses.numpy()),
         **evaluation,
         "backend": backend,

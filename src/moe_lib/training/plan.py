@@ -1,0 +1,60 @@
+"""What a run's budget buys, before anything is trained."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moe_lib.accounting import count_flops, tokens_for_budget
+from moe_lib.config import RunConfig
+from moe_lib.data.telling import Telling, tell_facts
+from moe_lib.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a budget buys: steps of `tokens_per_step`, and how often the corpus is read."""
+
+    n_steps: int
+    tokens_per_step: int
+    flops_per_token: int
+    epochs: float
+
+    @property
+    def n_tokens(self) -> int:
+        """D, tokens trained on."""
+        return self.n_steps * self.tokens_per_step
+
+    @property
+    def flops(self) -> float:
+        """FLOPs really spent: the budget, rounded to whole steps."""
+        return float(self.n_tokens) * self.flops_per_token
+
+
+def plan(run: RunConfig, n_corpus_tokens: int) -> Plan:
+    """Steps for a run's budget; `InputError` where it would read the corpus more often than it may."""
+    tokens_per_step = run.training.batch_size * run.model.context_length
+    n_steps = steps_for_budget(run)
+    epochs = n_steps * tokens_per_step * (1 - run.training.fact_share) / n_corpus_tokens
+    if epochs > run.training.max_epochs:
+        raise InputError(
+            f"training.flops = {run.training.flops:g} buys {n_steps * tokens_per_step:,} tokens, {epochs:.2f} times "
+            f"the corpus '{run.corpus}'; at most max_epochs = {run.training.max_epochs:g} is allowed"
+        )
+    return Plan(n_steps, tokens_per_step, count_flops(run.model).total, epochs)
+
+
+def steps_for_budget(run: RunConfig) -> int:
+    """Whole steps that come nearest to the budget, at least one."""
+    tokens_per_step = run.training.batch_size * run.model.context_length
+    return max(1, round(tokens_for_budget(run.model, run.training.flops) / tokens_per_step))
+
+
+def telling(run: RunConfig, tokenizer: "Tokenizer") -> Telling | None:
+    """The facts that a run is told; None where its `fact_share` is 0."""
+    training = run.training
+    if not training.fact_share:
+        return None
+    n_windows = steps_for_budget(run) * training.batch_size
+    return tell_facts(tokenizer, training.fact_share, n_windows, run.model.context_length, training.seed)
