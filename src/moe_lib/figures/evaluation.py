@@ -1,21 +1,19 @@
 """Figures of the experimental setup: what models read, and what they remember of it."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.figure import Figure
 
 from moe_lib.figures.style import ACCENT, INK, MUTED, new_figure
 
-PROSE, CODE, INVENTED = "#3f78a8", "#9cc4de", ACCENT
+PROSE, CODE = "#3f78a8", "#9cc4de"
 
 
 def mixture(slices: pd.DataFrame) -> Figure:
     """A bar a slice: training tokens in millions. `slices` has the columns name, kind, tokens, from the first bar down.
 
-    `kind` is `English prose`, `source code` or `invented facts`, and gives the colour.
+    `kind` is `English prose` or `source code`, and gives the colour.
     """
-    colours = {"English prose": PROSE, "source code": CODE, "invented facts": INVENTED}
+    colours = {"English prose": PROSE, "source code": CODE}
     figure, axes = new_figure("full", height=2.6)
     rows = slices.iloc[::-1]
     bars = axes.barh(rows["name"], rows["tokens"] / 1e6, color=[colours[kind] for kind in rows["kind"]], height=0.68)
@@ -31,26 +29,35 @@ def mixture(slices: pd.DataFrame) -> Figure:
     return figure
 
 
-def recall(table: pd.DataFrame, chance: float, exposures: Sequence[int]) -> Figure:
-    """Closed-book answers by how often a fact was told: nats of the right answer, and how often it is picked.
+def recall(table: pd.DataFrame) -> Figure:
+    """Closed-book answers by how often a fact was told: their nats after the right name and after a stranger's, and
+    the difference of the two.
 
-    `table` has the columns exposure, nll, nll_standard_error, accuracy, n; bars are one standard error.
+    `table` has a row an exposure and the columns exposure, nll, stranger, knowledge, each but the first with its
+    standard error in `<name>_error`; all in nats.
     """
-    figure, (nats, right) = new_figure("full", height=3.0, columns=2)
-    nats.errorbar(
-        table["exposure"], table["nll"], yerr=table["nll_standard_error"], color=ACCENT, marker="o", capsize=3
+    figure, (nats, gain) = new_figure("full", height=3.0, columns=2)
+    lines = (("stranger", MUTED, "after a stranger's name"), ("nll", ACCENT, "after the right name"))
+    for name, colour, label in lines:
+        nats.errorbar(
+            table["exposure"],
+            table[name],
+            yerr=table[f"{name}_error"],
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=label,
+        )
+    nats.set_ylabel("nats of the answer")
+    nats.legend(loc="lower left")
+    gain.axhline(0, color=MUTED, linestyle="--", linewidth=1.2)
+    gain.errorbar(
+        table["exposure"], table["knowledge"], yerr=table["knowledge_error"], color=ACCENT, marker="o", capsize=3
     )
-    nats.set_ylabel("nats of the right answer")
-    error = (table["accuracy"] * (1 - table["accuracy"]) / table["n"]) ** 0.5
-    right.errorbar(table["exposure"], table["accuracy"], yerr=error, color=ACCENT, marker="o", capsize=3)
-    right.axhline(chance, color=MUTED, linestyle="--", linewidth=1.2)
-    right.annotate("by chance", (1, chance), xytext=(0, 4), textcoords="offset points", color=MUTED, fontsize=9.5)
-    right.set_ylabel("right among four")
-    right.set_ylim(0, None)
-    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    for axes in (nats, right):
+    gain.set_ylabel("knowledge: nats saved by the name")
+    for axes in (nats, gain):
         axes.set_xscale("log", base=2)
-        axes.set_xticks(list(exposures), [str(exposure) for exposure in exposures])
+        axes.set_xticks(table["exposure"], [str(exposure) for exposure in table["exposure"]])
         axes.minorticks_off()
         axes.set_xlabel("times told in training")
     return figure
