@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from moe_lib.accounting import count_parameters
 from moe_lib.errors import InputError
 from moe_lib.sweeps import read_sweep
 
@@ -58,3 +59,14 @@ def test_what_is_wrong_is_named(change: tuple[str, str], sentence: str, tmp_path
     with pytest.raises(InputError) as refusal:
         read_sweep(write(tmp_path, GRID.replace(*change)))
     assert sentence in str(refusal.value)
+
+
+def test_a_rule_gives_the_learning_rate_to_runs_that_name_none(tmp_path: Path) -> None:
+    rule = GRID + "peak_rate: {at_reference: 0.01, density: 0.5, size: -0.5}\n"
+    runs = read_sweep(write(tmp_path, rule))
+    assert len({run.training.learning_rate for run in runs}) == len(runs)
+    rates = {run.model.sparsity: run.training.learning_rate for run in runs[:3]}
+    sizes = {run.model.sparsity: count_parameters(run.model).active for run in runs[:3]}
+    assert rates[0.75] / rates[0] == pytest.approx(0.5 * (sizes[0.75] / sizes[0]) ** -0.5, rel=0.05)
+    named = rule.replace("flops: 1.0e+9", "flops: 1.0e+9, learning_rate: 0.004")
+    assert {run.training.learning_rate for run in read_sweep(write(tmp_path, named))} == {0.004}

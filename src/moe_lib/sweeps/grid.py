@@ -12,6 +12,7 @@ grid:
 
 A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
 further `{base, grid}`, adds runs; each block's base is laid over the file's. The last name of a grid varies fastest.
+`peak_rate`, a rule of `tuning.PeakRate`, gives the learning rate to runs that name none.
 """
 
 import copy
@@ -21,8 +22,10 @@ from typing import Any
 
 from pydantic import Field
 
+from moe_lib.accounting import count_parameters
 from moe_lib.config import Config, RunConfig
 from moe_lib.errors import InputError
+from moe_lib.sweeps.tuning import PeakRate
 
 Fields = dict[str, Any]
 
@@ -38,14 +41,23 @@ class SweepConfig(Block):
     """A sweep as its file says it."""
 
     blocks: list[Block] = Field(default_factory=list)
+    peak_rate: PeakRate | None = None
 
     def runs(self) -> list[RunConfig]:
         """Every run once, in the order of the file; `InputError` names what is wrong with one."""
         fields = _product(self.base, self.grid) if self.grid or not self.blocks else []
         for block in self.blocks:
             fields += _product(_merged(self.base, block.base), block.grid)
-        runs = [RunConfig(**one) for one in fields]
+        runs = [self._with_rate(one) for one in fields]
         return list({run.key: run for run in runs}.values())
+
+    def _with_rate(self, fields: Fields) -> RunConfig:
+        run = RunConfig(**fields)
+        if not self.peak_rate or "learning_rate" in fields["training"]:
+            return run
+        counts = count_parameters(run.model)
+        rate = self.peak_rate(counts.active, run.model.sparsity, run.training.flops)
+        return run.with_(training=run.training.with_(learning_rate=rate))
 
 
 def read_sweep(path: Path | str) -> list[RunConfig]:
