@@ -31,6 +31,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and tokenizer.")],
     ledger: LedgerOption = LEDGER,
     backend: Annotated[str, typer.Option(help="How the experts are computed: grouped_mm or loop.")] = "grouped_mm",
+    checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.
 
@@ -40,14 +41,24 @@ def train(
     from moe_lib.config import RunConfig
     from moe_lib.evaluation import evaluate
     from moe_lib.ledger import Ledger
-    from moe_lib.training import execute
+    from moe_lib.training import execute, own_folder
 
     console = Console()
-    run = RunConfig.from_yaml(file)
+    run, rows = RunConfig.from_yaml(file), Ledger(ledger)
     corpus = _corpora([run], console)[run.corpus]
-    with one_run(console, run) as on_step:
-        row = execute(run, corpus, evaluate, out, backend=backend, on_step=on_step)
-    new = Ledger(ledger).append(row)
+    rows.require_writable()
+    with own_folder(out, run):
+        with one_run(console, run) as on_step:
+            row = execute(
+                run,
+                corpus,
+                evaluate,
+                out,
+                backend=backend,
+                seconds_between_checkpoints=checkpoint_seconds,
+                on_step=on_step,
+            )
+        new = rows.append(row)
     loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats a token" if "loss" in row else ""
     console.print(f"{row['status']}: {loss}")
     console.print(f"row {run.key} {'written to' if new else 'is already in'} {ledger}; weights in {out}")
@@ -75,6 +86,7 @@ def sweep(
     if dry_run:
         _print_plan(table, console)
         return
+    rows.require_writable()
     waiting = [run for run in runs if run.key not in rows]
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
     with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:

@@ -5,14 +5,13 @@ from its checkpoint; workers whose engine died stop by themselves; a lock keeps 
 be killed at any moment and started again, and no row is lost or doubled.
 """
 
-import fcntl
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from moe_lib.config import RunConfig
-from moe_lib.errors import InputError
+from moe_lib.errors import InputError, sentence, show_notices_plainly
 from moe_lib.ledger import Ledger
 
 TRIES = 3
@@ -57,7 +56,7 @@ def run_sweep(
     """Train what the ledger does not have yet, `n_workers` at a time (default: one a core).
 
     Returns the runs that were given up after three deaths of their worker; raises `InputError` where a worker found
-    its configuration wrong.
+    its configuration wrong or the system refused it a file.
     """
     done = ledger.keys()
     waiting = [run for run in runs if run.key not in done]
@@ -95,9 +94,12 @@ def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
     process = context.Process(target=_work, args=(run, ledger.path, work, theirs, os.getpid()))
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update({name: "1" for name in threads})  # read by the child when it loads its libraries
+    # Ctrl-C reaches every process of a terminal: the engine alone hears it, and ends its workers.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in threads.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     theirs.close()
@@ -132,8 +134,9 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
 
     from moe_lib.data import open_corpus
     from moe_lib.evaluation import evaluate
-    from moe_lib.training import Progress, execute
+    from moe_lib.training import Progress, execute, own_folder
 
+    show_notices_plainly()
     torch.set_num_threads(1)
     folder = work / run.key
     reported = 0.0
@@ -147,23 +150,14 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
             news.send((progress.step / progress.n_steps, progress.loss, progress.tokens_per_second))
 
     try:
-        with _only_one(folder):
+        with own_folder(folder, run):
             ledger = Ledger(ledger_path)
             if run.key not in ledger:
                 ledger.append(
                     execute(run, open_corpus(run.corpus, run.model.vocab_size), evaluate, folder, on_step=report)
                 )
             shutil.rmtree(folder, ignore_errors=True)
-    except InputError as error:
-        news.send(str(error))
-    except (KeyboardInterrupt, BrokenPipeError):
+    except BrokenPipeError:  # the engine is gone
         sys.exit(1)
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder; a second worker waits until the first has ended."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    except (InputError, OSError) as error:
+        news.send(sentence(error))

@@ -1,7 +1,7 @@
 """Checkpoints that a kill cannot break: whole or not there, checked by digest, the last two kept.
 
 A checkpoint is two files: `step-N.safetensors` (weights, Adam's moments, losses so far) and, written after it,
-`step-N.json` (step, key of the run, digest of the tensors). Data position and learning rate follow from the step, and
+`step-N.json` (step, whose it is, digest of the tensors). Data position and learning rate follow from the step, and
 nothing in training draws random numbers after the first weights, so that there is no other state.
 """
 
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
+from moe_lib.errors import Notice
 from moe_lib.files import sha256_of, whole_file
+from moe_lib.training.folder import save_tensors
 
 KEPT = 2
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -28,31 +31,40 @@ class State:
     tensors: dict[str, Tensor]
 
 
-def save(folder: Path, key: str, state: State) -> None:
-    """Write a checkpoint, then remove all but the last two."""
+def save(folder: Path, owner: str, state: State) -> None:
+    """Write a checkpoint, then remove all but the last two, and those beyond it: they are damaged or another's."""
     path = folder / f"step-{state.step:08d}.safetensors"
-    with whole_file(path) as temporary:
-        save_file(state.tensors, temporary)
+    save_tensors(path, state.tensors)
     with whole_file(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"step": state.step, "key": key, "sha256": sha256_of(path)}))
-    for old in sorted(folder.glob("step-*.json"))[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+        temporary.write_text(json.dumps({"step": state.step, "key": owner, "sha256": sha256_of(path)}))
+    markers = sorted(marker.stem for marker in folder.glob("step-*.json"))
+    kept = [name for name in markers if name <= path.stem][-KEPT:]
+    for old in sorted(folder.glob("step-*")):  # the marker before its tensors
+        if old.stem not in kept:
+            old.unlink()
 
 
-def load_newest(folder: Path, key: str) -> State | None:
-    """The newest checkpoint of this run that is whole; a damaged one is passed over with a warning."""
+def load_newest(folder: Path, owner: str) -> State | None:
+    """The newest whole checkpoint of this owner, `key` of the run and what else has to be the same to go on.
+
+    Damaged ones are passed over with a warning, and there is another where none is left.
+    """
+    damaged = False
     for marker in sorted(folder.glob("step-*.json"), reverse=True):
         path = marker.with_suffix(".safetensors")
         try:
-            about = json.loads(marker.read_text())
-            if about["key"] != key:
+            about = json.loads(marker.read_text(encoding="utf-8"))
+            if about["key"] != owner:
                 continue
             if sha256_of(path) != about["sha256"]:
                 raise ValueError("its digest does not fit")
-            return State(about["step"], load_file(path))
-        except (OSError, ValueError, KeyError) as error:
-            warnings.warn(f"{path}: damaged checkpoint passed over ({error})", stacklevel=2)
+            return State(int(about["step"]), load_file(path))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            damaged = True
+            reason = error.strerror if isinstance(error, OSError) else error
+            warnings.warn(f"{path}: damaged checkpoint passed over ({reason})", Notice, stacklevel=2)
+    if damaged:
+        warnings.warn(f"{folder}: no checkpoint is whole; training starts anew", Notice, stacklevel=2)
     return None
 
 

@@ -3,20 +3,20 @@
 import json
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from moe_lib.errors import InputError
 from moe_lib.files import whole_file
 from moe_lib.model import Transformer
 from moe_lib.model.huggingface import from_huggingface, to_huggingface
-from moe_lib.training.folder import load_run
+from moe_lib.training.folder import load_run, save_tensors
 
 
 def export_run(run: Path, out: Path) -> None:
     """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them."""
     config, tensors = to_huggingface(load_run(run)[1])
-    with whole_file(out / "model.safetensors") as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"format": "pt"})
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_tensors(out / "model.safetensors", contiguous, {"format": "pt"})
     with whole_file(out / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=2))
     tokenizer = run / "tokenizer.json"

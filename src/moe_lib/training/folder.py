@@ -1,27 +1,95 @@
-"""What a trained run leaves in its folder: `run.json`, `model.safetensors` and `tokenizer.json`, each whole."""
+"""A run's folder: whose it is, and what is left there: `run.json`, `model.safetensors`, `tokenizer.json`, each whole.
 
+`run.json` is the first file, so that the folder belongs to one run from its beginning.
+"""
+
+import errno
+import fcntl
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
-from moe_lib.errors import InputError
-from moe_lib.files import whole_file
+from moe_lib.errors import InputError, Notice
+from moe_lib.files import remove_temporaries, whole_file
 from moe_lib.model import Transformer
+
+
+@contextmanager
+def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
+    """Hold the folder of a run, free of what a kill left; a second process waits until the first has ended.
+
+    Raises `InputError` where it belongs to another run. Where the run is refused, a new folder goes again.
+    """
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        _wait_for(lock, folder)
+        claimed = _claim(folder, run)
+        remove_temporaries(folder)
+        try:
+            yield
+        except InputError:
+            if claimed:
+                (folder / "run.json").unlink(missing_ok=True)
+            if new:
+                (folder / "lock").unlink(missing_ok=True)
+                with suppress(OSError):  # not empty: something of worth is in it
+                    folder.rmdir()
+            raise
+
+
+def _wait_for(lock: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        warnings.warn(
+            f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=4
+        )
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _claim(folder: Path, run: RunConfig) -> bool:
+    """Write `run.json` where there is none (True); `InputError` where another run's is there."""
+    path = folder / "run.json"
+    if not path.exists():
+        with whole_file(path) as temporary:
+            temporary.write_text(run.model_dump_json(indent=2), encoding="utf-8")
+        return True
+    try:
+        standing = RunConfig(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path}: is damaged; remove {folder} or choose another folder") from None
+    if standing != run:
+        raise InputError(f"{folder}: belongs to run {standing.key}, this is {run.key}; choose another folder")
+    return False
 
 
 def save_run(folder: Path, run: RunConfig, model: Transformer, corpus: TokenCorpus) -> None:
     """Write a run's configuration, weights and tokenizer; a tied matrix is stored once."""
     with whole_file(folder / "run.json") as temporary:
         temporary.write_text(run.model_dump_json(indent=2), encoding="utf-8")
-    with whole_file(folder / "model.safetensors") as temporary:
-        save_file({name: weight.detach() for name, weight in model.named_parameters()}, temporary)
+    save_tensors(folder / "model.safetensors", {name: weight.detach() for name, weight in model.named_parameters()})
     with whole_file(folder / "tokenizer.json") as temporary:
         temporary.write_text(corpus.tokenizer.to_str(), encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """Write a safetensors file whole; `OSError` where the disk refuses."""
+    with whole_file(path) as temporary:
+        try:
+            save_file(tensors, temporary, about)
+        except SafetensorError as error:  # its words hold the system's: "No space left on device"
+            raise OSError(errno.EIO, str(error)) from None
 
 
 def load_run(folder: Path) -> tuple[RunConfig, Transformer]:

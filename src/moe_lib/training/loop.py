@@ -70,14 +70,15 @@ def train(
     optimizer = make_optimizer(model, training)
     losses = torch.full((schedule.n_steps,), math.nan)
     start = 0
-    if folder and (saved := checkpoint.load_newest(folder, run.key)):
+    owner = f"{run.key} {corpus.digest} {backend}"  # other tokens or other kernels would give other losses
+    if folder and (saved := checkpoint.load_newest(folder, owner)):
         start = saved.step
         losses = saved.tensors["losses"]
         checkpoint.restore(model, optimizer, saved)
 
     def save(step: int) -> None:
         if folder:
-            checkpoint.save(folder, run.key, checkpoint.capture(step, model, optimizer, losses))
+            checkpoint.save(folder, owner, checkpoint.capture(step, model, optimizer, losses))
 
     began = saved_at = time.monotonic()
     diverged, done = False, start

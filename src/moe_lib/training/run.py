@@ -31,10 +31,18 @@ def execute(
     folder: Path | None = None,
     *,
     backend: str = "grouped_mm",
+    seconds_between_checkpoints: float = 60.0,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Row:
     """Train and evaluate a run; what is left in `folder` `load_run` reads, the row is for the ledger."""
-    trained = train(run, corpus, folder, backend=backend, on_step=on_step)
+    trained = train(
+        run,
+        corpus,
+        folder,
+        backend=backend,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        on_step=on_step,
+    )
     if folder:
         save_run(folder, run, trained.model, corpus)
     world = trained.told.world if trained.told else None
