@@ -90,5 +90,5 @@ def test_one_expert_is_the_dense_model() -> None:
 
 
 def test_unknown_back_end_is_refused() -> None:
-    with pytest.raises(InputError, match=r"backend = 'magic' has to be one of loop, grouped_mm"):
+    with pytest.raises(InputError, match=r"backend = 'magic' has to be one of loop, grouped_mm, native"):
         Transformer(ModelConfig(d_model=8, n_layers=1, n_heads=2), backend="magic")

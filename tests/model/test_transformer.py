@@ -85,7 +85,8 @@ def test_a_later_token_does_not_change_an_earlier_logit() -> None:
 
 
 def test_rotary_positions_depend_on_distance_only() -> None:
-    from moe_lib.model.transformer import rotary_table, rotate
+    from moe_lib.model.reference import rotate
+    from moe_lib.model.transformer import rotary_table
 
     cos_TW, sin_TW = rotary_table(20, 8, 10_000.0)
     q, k = torch.randn(2, 1, 1, 1, 8)

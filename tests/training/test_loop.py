@@ -81,7 +81,7 @@ def test_training_learns(small_run: RunConfig, small_corpus: TokenCorpus) -> Non
 
 
 def test_an_exploding_loss_ends_the_run_as_diverged(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
-    wild = small_run.with_(training=small_run.training.with_(learning_rate=1e4, warmup_fraction=0.0))
+    wild = small_run.with_(training=small_run.training.with_(learning_rate=1e2, warmup_fraction=0.0))
     row = execute(wild, small_corpus, lambda model, corpus: {"loss": 0.0})
     assert row["status"] == "diverged"
     assert "loss" not in row

@@ -30,7 +30,9 @@ def train(
     file: Annotated[Path, typer.Argument(help="The run, in YAML.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and tokenizer.")],
     ledger: LedgerOption = LEDGER,
-    backend: Annotated[str, typer.Option(help="How the experts are computed: grouped_mm or loop.")] = "grouped_mm",
+    backend: Annotated[
+        str | None, typer.Option(help="How the model is computed: native (default where it builds), grouped_mm, loop.")
+    ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
     """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.

@@ -6,7 +6,8 @@ E experts · K experts a token · A = N K assignments of tokens to experts · F 
 """
 
 from moe_lib.model.experts import BACKENDS, MixtureOfExperts
-from moe_lib.model.router import Router, Routing
+from moe_lib.model.router import Router
+from moe_lib.model.routing import Routing
 from moe_lib.model.transformer import Output, Transformer, build_model
 
 __all__ = ["BACKENDS", "MixtureOfExperts", "Output", "Router", "Routing", "Transformer", "build_model"]

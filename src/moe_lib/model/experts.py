@@ -5,7 +5,9 @@ maps x to (silu(x w1_e') * (x v1_e')) w2_e. A back end is a function of tokens, 
 with `loop`, the one to read, in outputs and gradients.
 """
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -13,24 +15,14 @@ from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.model.router import Router, Routing
+from moe_lib.model import native
+from moe_lib.model.operations import operations_of
+from moe_lib.model.reference import loop
+from moe_lib.model.router import Router
+from moe_lib.model.routing import Routing
+from moe_lib.native import why_not
 
 Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor], Tensor]
-
-
-def glu(x_ND: Tensor, w1_FD: Tensor, v1_FD: Tensor, w2_FD: Tensor) -> Tensor:
-    """One expert on N tokens."""
-    return (F.silu(x_ND @ w1_FD.mT) * (x_ND @ v1_FD.mT)) @ w2_FD
-
-
-def loop(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
-    """The reference: one expert after the other, in any floating dtype."""
-    y_ND = torch.zeros_like(x_ND)
-    for e in range(w1_EFD.shape[0]):
-        token_A, slot_A = (routing.expert_NK == e).nonzero(as_tuple=True)
-        expert_AD = glu(x_ND[token_A], w1_EFD[e], v1_EFD[e], w2_EFD[e])
-        y_ND = y_ND.index_add(0, token_A, expert_AD * routing.gate_NK[token_A, slot_A, None])
-    return y_ND
 
 
 def grouped_mm(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
@@ -45,7 +37,25 @@ def grouped_mm(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w
     return torch.zeros_like(x_ND).index_add(0, token_A, y_AD)
 
 
-BACKENDS: dict[str, Backend] = {"loop": loop, "grouped_mm": grouped_mm}
+BACKENDS: dict[str, Backend] = {"loop": loop, "grouped_mm": grouped_mm, "native": native.experts}
+
+
+@cache
+def default_backend() -> str:
+    """`native` where its kernels can be built, else `grouped_mm`, with a warning that says why."""
+    problem = why_not()
+    if problem is None:
+        return "native"
+    warnings.warn(f"{problem}; grouped_mm is used, which is slower", stacklevel=2)
+    return "grouped_mm"
+
+
+def check_backend(backend: str) -> None:
+    """`InputError` where there is no such back end, or where it cannot run here."""
+    if backend not in BACKENDS:
+        raise InputError(f"backend = {backend!r} has to be one of {', '.join(BACKENDS)}")
+    if backend == "native" and (problem := why_not()):
+        raise InputError(problem)
 
 
 class ExpertWeights(nn.Module):
@@ -68,8 +78,7 @@ class Experts(nn.Module):
 
     def __init__(self, model: ModelConfig, backend: str) -> None:
         super().__init__()
-        if backend not in BACKENDS:
-            raise InputError(f"backend = {backend!r} has to be one of {', '.join(BACKENDS)}")
+        check_backend(backend)
         self.mlp = ExpertWeights(model)
         self.backend = BACKENDS[backend]
 
@@ -83,7 +92,8 @@ class MixtureOfExperts(nn.Module):
 
     def __init__(self, model: ModelConfig, backend: str) -> None:
         super().__init__()
-        self.router = Router(model.d_model, model.n_experts, model.n_experts_active)
+        operations = operations_of(backend)
+        self.router = Router(model.d_model, model.n_experts, model.n_experts_active, operations)
         self.experts = Experts(model, backend)
 
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Routing]:

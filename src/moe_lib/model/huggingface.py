@@ -12,7 +12,8 @@ from torch import Tensor
 
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.model.transformer import NORM_EPSILON, Transformer, build_model
+from moe_lib.model.reference import NORM_EPSILON
+from moe_lib.model.transformer import Transformer, build_model
 
 _PLAIN = {
     "embedding.weight": "model.embed_tokens.weight",

@@ -8,15 +8,15 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.model.experts import MixtureOfExperts
-from moe_lib.model.router import Routing
+from moe_lib.model.experts import MixtureOfExperts, default_backend
+from moe_lib.model.operations import Operations, operations_of
+from moe_lib.model.reference import NORM_EPSILON
+from moe_lib.model.routing import Routing
 
-NORM_EPSILON = 1e-5
 EMBEDDING_STD = 0.02
 
 
@@ -47,34 +47,24 @@ def rotary_table(n_positions: int, d_head: int, base: float) -> tuple[Tensor, Te
     return angle.cos().float(), angle.sin().float()
 
 
-def rotate(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
-    """Turn each pair (i, i + W/2) of a head's channels by the angle of its position."""
-    first, second = x_BHTW.chunk(2, dim=-1)
-    return x_BHTW * cos_TW + torch.cat([-second, first], dim=-1) * sin_TW
-
-
 class Attention(nn.Module):
     """Causal multi-head self-attention with QK-norm and rotary positions."""
 
-    def __init__(self, model: ModelConfig) -> None:
+    def __init__(self, model: ModelConfig, operations: Operations) -> None:
         super().__init__()
         d = model.d_model
-        self.n_heads = model.n_heads
         self.qkv = nn.Linear(d, 3 * d, bias=False)
         self.out = nn.Linear(d, d, bias=False)
-        self.q_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else nn.Identity()
+        self.q_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
+        self.k_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
+        self.operations = operations
 
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
         """Attention's output [B, T, D]."""
-        q_BTD, k_BTD, v_BTD = self.qkv(x_BTD).chunk(3, dim=-1)
-        q, k, v = (
-            y.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for y in (self.q_norm(q_BTD), self.k_norm(k_BTD), v_BTD)
-        )
-        mixed_BHTW = F.scaled_dot_product_attention(
-            rotate(q, cos_TW, sin_TW), rotate(k, cos_TW, sin_TW), v, is_causal=True
-        )
-        return F.linear(mixed_BHTW.transpose(1, 2).flatten(-2), self.out.weight)
+        qkv = self.operations.linear(x_BTD, self.qkv.weight)
+        q_weight_D, k_weight_D = (norm.weight if norm else None for norm in (self.q_norm, self.k_norm))
+        mixed_BTD = self.operations.attention(qkv, q_weight_D, k_weight_D, cos_TW, sin_TW)
+        return self.operations.linear(mixed_BTD, self.out.weight)
 
 
 class Block(nn.Module):
@@ -82,27 +72,34 @@ class Block(nn.Module):
 
     def __init__(self, model: ModelConfig, backend: str) -> None:
         super().__init__()
+        self.operations = operations_of(backend)
         self.attention_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
-        self.attention = Attention(model)
+        self.attention = Attention(model, self.operations)
         self.experts_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
         self.moe = MixtureOfExperts(model, backend)
 
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Routing]:
         """The layer's output and how its tokens were routed."""
-        x_BTD = x_BTD + self.attention(self.attention_norm(x_BTD), cos_TW, sin_TW)
-        y_ND, routing = self.moe(self.experts_norm(x_BTD).flatten(0, 1))
+        norm = self.operations.norm
+        x_BTD = x_BTD + self.attention(norm(x_BTD, self.attention_norm.weight), cos_TW, sin_TW)
+        y_ND, routing = self.moe(norm(x_BTD, self.experts_norm.weight).flatten(0, 1))
         return x_BTD + y_ND.view_as(x_BTD), routing
 
 
 class Transformer(nn.Module):
-    """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`."""
+    """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`.
+
+    `backend` is how it is computed: `native` (default, where it can be built), `grouped_mm` or `loop`, the reference.
+    """
 
     cos_TW: Tensor
     sin_TW: Tensor
 
-    def __init__(self, config: ModelConfig, backend: str = "grouped_mm") -> None:
+    def __init__(self, config: ModelConfig, backend: str | None = None) -> None:
         super().__init__()
         self.config = config
+        self.backend = backend = backend or default_backend()
+        self.operations = operations_of(backend)
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(Block(config, backend) for _ in range(config.n_layers))
         self.final_norm = nn.RMSNorm(config.d_model, eps=NORM_EPSILON)
@@ -127,15 +124,14 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x_BTD, routing = block(x_BTD, cos_TW, sin_TW)
             routings.append(routing)
-        logits_BTV = self.unembedding(self.final_norm(x_BTD))
+        x_BTD = self.operations.norm(x_BTD, self.final_norm.weight)
         if targets_BT is None:
-            return Output(logits_BTV, None, tuple(routings))
-        exact_NV = logits_BTV.flatten(0, 1).to(torch.promote_types(logits_BTV.dtype, torch.float32))
-        nll_N = F.cross_entropy(exact_NV, targets_BT.flatten(), reduction="none")
+            return Output(self.operations.linear(x_BTD, self.unembedding.weight), None, tuple(routings))
+        nll_N = self.operations.next_token_nll(x_BTD.flatten(0, 1), self.unembedding.weight, targets_BT.flatten())
         return Output(None, nll_N.view_as(targets_BT), tuple(routings))
 
 
-def build_model(config: ModelConfig, seed: int, backend: str = "grouped_mm") -> Transformer:
+def build_model(config: ModelConfig, seed: int, backend: str | None = None) -> Transformer:
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual

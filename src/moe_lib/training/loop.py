@@ -15,7 +15,7 @@ from moe_lib.data.telling import Telling
 from moe_lib.errors import InputError
 from moe_lib.model import Transformer, build_model
 from moe_lib.training import checkpoint
-from moe_lib.training.optimizer import learning_rate, make_optimizer
+from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
 from moe_lib.training.plan import Plan, plan, telling
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
@@ -51,7 +51,7 @@ def train(
     corpus: TokenCorpus,
     folder: Path | None = None,
     *,
-    backend: str = "grouped_mm",
+    backend: str | None = None,
     seconds_between_checkpoints: float = 60.0,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
@@ -67,10 +67,10 @@ def train(
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
     model = build_model(run.model, training.seed, backend)
-    optimizer = make_optimizer(model, training)
+    optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
     start = 0
-    owner = f"{run.key} {corpus.digest} {backend}"  # other tokens or other kernels would give other losses
+    owner = f"{run.key} {corpus.digest} {model.backend}"  # other tokens or other kernels would give other losses
     if folder and (saved := checkpoint.load_newest(folder, owner)):
         start = saved.step
         losses = saved.tensors["losses"]
@@ -104,9 +104,7 @@ def train(
     )
 
 
-def _step(
-    model: Transformer, optimizer: torch.optim.Optimizer, stream: BatchStream, step: int, n_steps: int, run: RunConfig
-) -> float:
+def _step(model: Transformer, optimizer: Adam, stream: BatchStream, step: int, n_steps: int, run: RunConfig) -> float:
     """One update; returns its language-model loss, without the auxiliary losses."""
     training = run.training
     output = model(*stream.batch(step))
@@ -115,10 +113,9 @@ def _step(
     auxiliary = training.load_balance_weight * output.load_balance + training.router_z_weight * output.router_z
     optimizer.zero_grad(set_to_none=True)
     (loss + auxiliary if run.model.n_experts > 1 else loss).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip, foreach=True)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, n_steps, training)
-    optimizer.step()
+    optimizer.clip_and_step(training.gradient_clip)
     return float(loss.detach())
 
 

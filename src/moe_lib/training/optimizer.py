@@ -7,21 +7,70 @@ torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak.
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from moe_lib.config import TrainingConfig
+from moe_lib.native import addresses, call
 
 
-def make_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.AdamW:
-    """The optimiser of a run over all weights, in one fused pass."""
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        betas=(training.beta1, training.beta2),
-        eps=training.epsilon,
-        weight_decay=training.weight_decay / training.learning_rate,
-        fused=True,
-    )
+class Adam(torch.optim.AdamW):
+    """torch's AdamW, its state included; `native` steps are one pass of the kernels over float32 weights on the CPU."""
+
+    def __init__(self, model: nn.Module, training: TrainingConfig, native: bool) -> None:
+        super().__init__(
+            model.parameters(),
+            lr=training.learning_rate,
+            betas=(training.beta1, training.beta2),
+            eps=training.epsilon,
+            weight_decay=training.weight_decay / training.learning_rate,
+            fused=True,
+        )
+        self.native = native
+
+    def clip_and_step(self, max_norm: float) -> None:
+        """Scale the gradients down to a norm of at most `max_norm`, then update the weights."""
+        (group,) = self.param_groups
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if not self.native:
+            torch.nn.utils.clip_grad_norm_(weights, max_norm, foreach=True)
+            self.step()
+            return
+        gradients = [weight.grad.contiguous() for weight in weights]
+        states = [self._state_of(weight) for weight in weights]
+        for state in states:
+            state["step"] += 1
+        step = float(states[0]["step"])
+        sizes = torch.tensor([weight.numel() for weight in weights])
+        squares = torch.empty((), dtype=torch.float64)
+        call("sum_of_squares", addresses(gradients), sizes, len(weights), squares)
+        norm = math.sqrt(float(squares))
+        rate, (beta1, beta2) = group["lr"], group["betas"]
+        call(
+            "adam",
+            *map(addresses, (weights, gradients)),
+            *(addresses([state[moment] for state in states]) for moment in ("exp_avg", "exp_avg_sq")),
+            sizes,
+            len(weights),
+            min(1.0, max_norm / (norm + 1e-6)),
+            rate / (1 - beta1**step),
+            beta1,
+            beta2,
+            group["eps"],
+            1 - rate * group["weight_decay"],
+            1 / math.sqrt(1 - beta2**step),
+        )
+
+    def _state_of(self, weight: Tensor) -> dict[str, Tensor]:
+        if not self.state[weight]:
+            moments = {moment: torch.zeros_like(weight) for moment in ("exp_avg", "exp_avg_sq")}
+            self.state[weight] = {"step": torch.tensor(0.0), **moments}
+        state: dict[str, Tensor] = self.state[weight]
+        return state
+
+
+def make_optimizer(model: nn.Module, training: TrainingConfig, *, native: bool = False) -> Adam:
+    """The optimiser of a run over all weights; `native` for a model in float32 on the CPU whose back end is native."""
+    return Adam(model, training, native)
 
 
 def learning_rate(step: int, n_steps: int, training: TrainingConfig) -> float:

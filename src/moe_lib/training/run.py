@@ -30,7 +30,7 @@ def execute(
     evaluate: Evaluate,
     folder: Path | None = None,
     *,
-    backend: str = "grouped_mm",
+    backend: str | None = None,
     seconds_between_checkpoints: float = 60.0,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Row:
@@ -47,10 +47,10 @@ def execute(
         save_run(folder, run, trained.model, corpus)
     world = trained.told.world if trained.told else None
     evaluation = {} if trained.diverged else evaluate(trained.model, corpus, world)
-    return make_row(run, corpus, trained, evaluation, backend)
+    return make_row(run, corpus, trained, evaluation)
 
 
-def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any], backend: str) -> Row:
+def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any]) -> Row:
     """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
     parameters, schedule, told = count_parameters(run.model), trained.plan, trained.told
     return {
@@ -71,7 +71,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         "facts": told and {"people_per_exposure": told.world.people_per_exposure, "n_windows": len(told)},
         "curve": loss_curve(trained.losses.numpy()),
         **evaluation,
-        "backend": backend,
+        "backend": trained.model.backend,
         "tokens_per_second": round(trained.tokens_per_second, 1),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("moe-lib", "torch", "numpy", "tokenizers")}

@@ -1,0 +1,29 @@
+"""The functions that a layer is made of, by back end."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from moe_lib.model import native, reference
+from moe_lib.model.routing import Routing
+
+
+class Operations(Protocol):
+    """What `reference` and `native` both offer."""
+
+    def linear(self, x: Tensor, w: Tensor) -> Tensor: ...
+
+    def norm(self, x: Tensor, w_D: Tensor) -> Tensor: ...
+
+    def attention(
+        self, qkv: Tensor, q_weight_D: Tensor | None, k_weight_D: Tensor | None, cos_TW: Tensor, sin_TW: Tensor
+    ) -> Tensor: ...
+
+    def route(self, logits_NE: Tensor, n_active: int) -> Routing: ...
+
+    def next_token_nll(self, x_ND: Tensor, w_VD: Tensor, target_N: Tensor) -> Tensor: ...
+
+
+def operations_of(backend: str) -> Operations:
+    """The kernels for `native`, plain PyTorch for every other back end."""
+    return native if backend == "native" else reference

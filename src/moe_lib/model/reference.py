@@ -1,0 +1,70 @@
+"""What a layer computes, in plain PyTorch: any device, any floating dtype. `native` computes the same."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from moe_lib.model.routing import Routing
+
+NORM_EPSILON = 1e-5
+
+
+def linear(x: Tensor, w: Tensor) -> Tensor:
+    """x w' for x [..., D] and w [rows, D]."""
+    return F.linear(x, w)
+
+
+def norm(x: Tensor, w_D: Tensor) -> Tensor:
+    """RMSNorm over the last dimension, times w."""
+    return F.rms_norm(x, w_D.shape, w_D, NORM_EPSILON)
+
+
+def rotate(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
+    """Turn each pair (i, i + W/2) of a head's channels by the angle of its position."""
+    first, second = x_BHTW.chunk(2, dim=-1)
+    return x_BHTW * cos_TW + torch.cat([-second, first], dim=-1) * sin_TW
+
+
+def attention(
+    qkv: Tensor, q_weight_D: Tensor | None, k_weight_D: Tensor | None, cos_TW: Tensor, sin_TW: Tensor
+) -> Tensor:
+    """Causal attention [B, T, D] of projections [B, T, 3 D]; QK-norm where its weights are given, rotary positions."""
+    q_BTD, k_BTD, v_BTD = qkv.chunk(3, dim=-1)
+    if q_weight_D is not None and k_weight_D is not None:
+        q_BTD, k_BTD = norm(q_BTD, q_weight_D), norm(k_BTD, k_weight_D)
+    q, k, v = (y.view(*y.shape[:2], -1, cos_TW.shape[1]).transpose(1, 2) for y in (q_BTD, k_BTD, v_BTD))
+    mixed_BHTW = F.scaled_dot_product_attention(rotate(q, cos_TW, sin_TW), rotate(k, cos_TW, sin_TW), v, is_causal=True)
+    return mixed_BHTW.transpose(1, 2).flatten(-2)
+
+
+def route(logits_NE: Tensor, n_active: int) -> Routing:
+    """Softmax over all experts, then the K largest."""
+    log_partition_N1 = logits_NE.logsumexp(dim=-1, keepdim=True)
+    probability_NE = (logits_NE - log_partition_N1).exp()
+    gate_NK, expert_NK = probability_NE.topk(n_active, dim=-1)
+    load_E = torch.bincount(expert_NK.flatten(), minlength=logits_NE.shape[-1])
+    with torch.no_grad():
+        entropy = -torch.special.xlogy(probability_NE, probability_NE).sum(dim=-1).mean()
+    return Routing.of(expert_NK, gate_NK, load_E, probability_NE.mean(dim=0), log_partition_N1, entropy)
+
+
+def glu(x_ND: Tensor, w1_FD: Tensor, v1_FD: Tensor, w2_FD: Tensor) -> Tensor:
+    """One expert on N tokens."""
+    return (F.silu(x_ND @ w1_FD.mT) * (x_ND @ v1_FD.mT)) @ w2_FD
+
+
+def loop(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
+    """The experts, one after the other."""
+    y_ND = torch.zeros_like(x_ND)
+    for e in range(w1_EFD.shape[0]):
+        token_A, slot_A = (routing.expert_NK == e).nonzero(as_tuple=True)
+        expert_AD = glu(x_ND[token_A], w1_EFD[e], v1_EFD[e], w2_EFD[e])
+        y_ND = y_ND.index_add(0, token_A, expert_AD * routing.gate_NK[token_A, slot_A, None])
+    return y_ND
+
+
+def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor) -> Tensor:
+    """Negative log-likelihood [N] of targets (int64) under softmax(w x), nats, at least float32."""
+    logits_NV = F.linear(x_ND, w_VD)
+    exact_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
+    return F.cross_entropy(exact_NV, target_N, reduction="none")

@@ -1,0 +1,47 @@
+"""What a router decided about a batch of tokens."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Routing:
+    """A router's decision about N tokens, with what the auxiliary losses and the statistics need.
+
+    `expert_NK` int64, the chosen experts, best first; `gate_NK`, their weights, in the dtype of the logits;
+    `load_E` int64, assignments by expert; `load_balance` and `router_z`, scalars in the graph; `entropy`, nats.
+    """
+
+    expert_NK: Tensor
+    gate_NK: Tensor
+    load_E: Tensor
+    load_balance: Tensor
+    router_z: Tensor
+    entropy: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        expert_NK: Tensor,
+        gate_NK: Tensor,
+        load_E: Tensor,
+        mean_probability_E: Tensor,
+        log_partition_N: Tensor,
+        entropy: Tensor,
+    ) -> "Routing":
+        """With the auxiliary losses of a routing.
+
+        The load-balancing loss is E sum_e f_e p_e, with f_e the share of assignments and p_e the mean probability
+        of expert e: 1 where loads are even (Fedus et al. 2021, Eq. 4). The router's z-loss is the mean squared
+        log-partition of the logits (Zoph et al. 2022, Eq. 5).
+        """
+        share_E = load_E.to(gate_NK.dtype) / expert_NK.numel()
+        return cls(
+            expert_NK=expert_NK,
+            gate_NK=gate_NK,
+            load_E=load_E,
+            load_balance=len(load_E) * (share_E * mean_probability_E).sum(),
+            router_z=log_partition_N.square().mean(),
+            entropy=entropy,
+        )

@@ -1,0 +1,108 @@
+"""Building and calling the kernels.
+
+They are built at their first use, by the compiler that stands here (`$CXX`, or c++, g++, clang++), for the processor
+that stands here, into the user's cache folder. The file's name is the digest of sources, flags and processor: what
+changes is built anew, and what is there is loaded in a millisecond by any number of processes.
+"""
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from moe_lib.errors import InputError
+from moe_lib.files import whole_file
+
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-Wno-psabi",
+    "-fPIC",
+    "-shared",
+)
+FLAGS_X86 = ("-mprefer-vector-width=512",)
+
+
+def call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a kernel; tensors are handed over by address and have to be contiguous and of its types."""
+    getattr(_library(), name)(*map(_as_c, arguments))
+
+
+def addresses(tensors: Sequence[Tensor]) -> Tensor:
+    """Where some tensors lie, as an array of pointers for `call`."""
+    return torch.tensor([tensor.data_ptr() for tensor in tensors])
+
+
+@cache
+def why_not() -> str | None:
+    """None where the kernels can run here, else the reason in words; builds them if they are not there yet."""
+    try:
+        _library()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _as_c(value: Tensor | int | float | None) -> object:
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_long(value) if isinstance(value, int) else value
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".h", ".cpp"))
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    digest = hashlib.sha256("\n".join([text, *_flags(), _processor()]).encode()).hexdigest()[:16]
+    folder = user_cache_path("moe-lib") / "native"
+    path = folder / f"{digest}.so"
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / "lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not path.exists():
+                    _build(path)
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise InputError(f"backend = 'native' cannot be built in {folder}: {error}") from None
+
+
+def _build(path: Path) -> None:
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++"))), None)
+    if compiler is None:
+        raise InputError("backend = 'native' needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is here")
+    source = Path(__file__).parent / "kernels.cpp"
+    with whole_file(path) as temporary:
+        done = subprocess.run([compiler, *_flags(), str(source), "-o", str(temporary)], capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise InputError(f"backend = 'native' cannot be built by {compiler}: {lines[0]}")
+
+
+def _flags() -> tuple[str, ...]:
+    return FLAGS + (FLAGS_X86 if platform.machine() in ("x86_64", "AMD64") else ())
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = [f"Features: {platform.platform()} {platform.processor()}"]
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
