@@ -1,6 +1,7 @@
 # make book    the site, in _build/html/index.html      make test    format, lint, types, tests, chapters
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
+# make soak    kill a run fifty times                   make gpu     tests that need a CUDA device
 # make pins    constraints.txt from what .venv holds    make picture the README's figure
 # Each sets up .venv first if it has to. PYTHON chooses the interpreter (3.11 or newer).
 
@@ -20,10 +21,10 @@ export MPLCONFIGDIR := $(HOUSE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test verify record bench browser pins picture clean
+.PHONY: help setup book test verify record bench browser soak gpu pins picture clean
 
 help:
-	@sed -n '1,5s/^# //p' Makefile
+	@sed -n '1,6s/^# //p' Makefile
 
 setup: .venv/installed
 	@mkdir -p $(IPYTHONDIR)/profile_default
@@ -44,7 +45,7 @@ test: setup
 	$(STEP) "lint" $(BIN)/ruff check src tests tools
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
-	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser" --nbval-lax --nbval-current-env \
+	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser and not soak" --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=600 --durations=10 tests _build/notebooks
 
 verify: setup
@@ -59,6 +60,12 @@ bench: setup
 
 browser: setup
 	$(STEP) "the site in a browser" $(BIN)/pytest -m browser tests/book
+
+soak: setup
+	$(STEP) "kill a run fifty times" $(BIN)/pytest -m soak -s tests
+
+gpu: setup
+	$(STEP) "tests on a CUDA device" $(BIN)/pytest -m gpu -rs tests
 
 # A local build tag (torch +cpu) is dropped: the same pin has to fit every machine.
 pins: setup

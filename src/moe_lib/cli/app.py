@@ -5,11 +5,14 @@
 """
 
 import sys
+from typing import NoReturn
 
 import typer
 
 from moe_lib.cli import count, data, evaluate, laws, runs
 from moe_lib.errors import InputError, sentence, show_notices_plainly
+
+INTERRUPTED = 130  # what typer returns after Ctrl-C, too
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 for group in (count, data, evaluate, laws, runs):
@@ -27,15 +30,18 @@ def main() -> None:
     """Run the command; a wrong input ends with one sentence on standard error and exit code 2."""
     show_notices_plainly()
     try:
-        sys.exit(app(prog_name="moe-lib", standalone_mode=False))
+        code = app(prog_name="moe-lib", standalone_mode=False)
+        if code != INTERRUPTED:
+            sys.exit(code)
     except (InputError, OSError) as error:
         _stop(sentence(error), 2)
     except typer.TyperException as error:
         _stop(error.format_message() if hasattr(error, "format_message") else str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
-        _stop("interrupted; run the same command again to go on", 130)
+        pass
+    _stop("interrupted; run the same command again to go on", INTERRUPTED)
 
 
-def _stop(why: str, code: int) -> None:
+def _stop(why: str, code: int) -> NoReturn:
     print(f"moe-lib: {why}", file=sys.stderr)
     sys.exit(code)

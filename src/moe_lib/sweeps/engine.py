@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -95,6 +96,7 @@ def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update({name: "1" for name in threads})  # read by the child when it loads its libraries
     # Ctrl-C reaches every process of a terminal: the engine alone hears it, and ends its workers.
+    resource_tracker.ensure_running()  # its start would unblock the signal
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
