@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import random
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,61 @@ def test_workers_side_by_side_never_double_a_row(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert sorted(int(row["key"]) for row in Ledger(path).rows()) == list(range(25))
+
+
+def test_writers_killed_while_they_write_leave_whole_rows(tmp_path: Path) -> None:
+    """Three writers race over the same keys; each is killed twenty times at a random moment and started again."""
+    path, rng = tmp_path / "runs.jsonl", random.Random(0)
+    fork = multiprocessing.get_context("fork")
+    hit = 0
+    for round_ in range(20):
+        writers = [fork.Process(target=_append_for_ever, args=(path, round_)) for _ in range(3)]
+        for writer in writers:
+            writer.start()
+        time.sleep(rng.uniform(0.005, 0.05))
+        for writer in writers:
+            hit += writer.is_alive()
+            writer.kill()
+            writer.join()
+        keys = [row["key"] for row in Ledger(path).rows()]
+        assert sorted(keys, key=int) == [str(number) for number in range(len(keys))]
+    assert hit == 60
+    Ledger(path).append({"key": "last"})
+    assert all(json.loads(line)["text"] == FILLING for line in path.read_text().splitlines()[:-1])
+
+
+FILLING = "long" * 2000
+
+
+def _append_for_ever(path: Path, round_: int) -> None:
+    number = len(Ledger(path).rows())
+    while True:
+        Ledger(path).append({"key": str(number), "text": FILLING})
+        number += 1
+
+
+def test_every_part_of_a_row_that_a_kill_leaves_is_taken_off(tmp_path: Path) -> None:
+    first, second = b'{"key": "a"}\n', b'{"key": "b", "loss": 2.5, "text": "\\n}"}\n'
+    for length in range(len(second)):
+        path = tmp_path / f"{length}.jsonl"
+        path.write_bytes(first + second[:length])
+        lacks_only_its_end = length == len(second) - 1
+        assert Ledger(path).append({"key": "b", "loss": 1.0}) != lacks_only_its_end
+        assert [row["key"] for row in Ledger(path).rows()] == ["a", "b"]
+
+
+def test_a_last_row_without_an_end_of_line_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b"}')
+    Ledger(path).append({"key": "c"})
+    assert [row["key"] for row in Ledger(path).rows()] == ["a", "b", "c"]
+
+
+def test_a_key_that_a_merge_brought_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"key": "a"}\n{"key": "b"}\n{"key": "a"}\n')
+    with pytest.raises(InputError, match=r"runs\.jsonl: line 3 repeats the key of line 1, a; remove one"):
+        Ledger(path).rows()
 
 
 @pytest.mark.parametrize("line", ["{", '{"loss": 1}', "[1]"])
