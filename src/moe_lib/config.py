@@ -78,7 +78,8 @@ class ModelConfig(Config):
     """A decoder-only mixture-of-experts Transformer (Appendices A to C).
 
     Widths in units, counts a layer. Each expert is a GLU of hidden width 4 d_model / G. With one expert the
-    model is the dense one (S = 0).
+    model is the dense one (S = 0). `scaled_gates` multiplies the gates by a constant, so that a token's gates sum to
+    about one at the start, as they do in the dense model; the paper's gates start at about K / E.
     """
 
     d_model: Count
@@ -92,6 +93,7 @@ class ModelConfig(Config):
     tied_embeddings: bool = True
     qk_norm: bool = True
     rope_base: Positive = 10_000.0
+    scaled_gates: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -161,7 +163,9 @@ class TrainingConfig(Config):
 
     The budget is `flops` (forward and backward, router included); the number of tokens follows from it.
     `batch_size` counts sequences of the model's context length. `fact_share` of the sequences tell invented facts, and
-    the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused.
+    the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused. The router's rate
+    is `router_rate` times that of all else. `expert_spread` is how far a layer's experts start apart: at 1 they are
+    independent, at 0 they would be alike.
     """
 
     flops: Positive
@@ -178,6 +182,8 @@ class TrainingConfig(Config):
     router_z_weight: Weight = 1e-3
     max_epochs: Positive = 1.0
     fact_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    router_rate: Positive = 1.0
+    expert_spread: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

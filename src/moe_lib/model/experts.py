@@ -18,7 +18,7 @@ from moe_lib.errors import InputError
 from moe_lib.model import native
 from moe_lib.model.operations import operations_of
 from moe_lib.model.reference import loop
-from moe_lib.model.router import Router
+from moe_lib.model.router import Router, gate_scale
 from moe_lib.model.routing import Routing
 from moe_lib.native import why_not
 
@@ -95,8 +95,10 @@ class MixtureOfExperts(nn.Module):
         operations = operations_of(backend)
         self.router = Router(model.d_model, model.n_experts, model.n_experts_active, operations)
         self.experts = Experts(model, backend)
+        self.scale = gate_scale(model)
 
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Routing]:
         """The layer's output [N, D] and how its tokens were routed."""
         routing = self.router(x_ND)
-        return self.experts(x_ND, routing), routing
+        y_ND = self.experts(x_ND, routing)
+        return (y_ND if self.scale == 1 else y_ND * self.scale), routing

@@ -13,6 +13,7 @@ from torch import Tensor
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
 from moe_lib.model.reference import NORM_EPSILON
+from moe_lib.model.router import gate_scale
 from moe_lib.model.transformer import Transformer, build_model
 
 _PLAIN = {
@@ -39,7 +40,8 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
         raise InputError("qk_norm = False cannot be exported: OLMoE always norms queries and keys")
     tensors = {}
     for name, weight in model.named_parameters():
-        tensors.update(_exported(name, weight.detach(), config))
+        scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE's gates have none
+        tensors.update(_exported(name, weight.detach() * scale, config))
     return _olmoe_config(config), tensors
 
 

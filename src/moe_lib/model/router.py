@@ -1,7 +1,9 @@
 """Who goes where: softmax over all experts, then the K largest, without renormalisation (Appendix A.2)."""
 
+import torch
 from torch import Tensor, nn
 
+from moe_lib.config import ModelConfig
 from moe_lib.model import reference
 from moe_lib.model.operations import Operations
 from moe_lib.model.routing import Routing
@@ -19,3 +21,16 @@ class Router(nn.Module):
     def forward(self, x_ND: Tensor) -> Routing:
         """Route N tokens."""
         return self.operations.route(self.operations.linear(x_ND, self.layer.weight), self.n_experts_active)
+
+
+def gate_scale(model: ModelConfig) -> float:
+    """What the gates are multiplied by: 1, or with `scaled_gates` one over what a token's gates sum to at the start.
+
+    That sum is about the K largest shares of a softmax over standard normal logits, these taken at their medians
+    (Blom's plotting positions).
+    """
+    if not model.scaled_gates:
+        return 1.0
+    rank_E = torch.arange(model.n_experts, 0, -1, dtype=torch.float64)
+    share_E = torch.special.ndtri((rank_E - 0.375) / (model.n_experts + 0.25)).softmax(dim=0)
+    return 1 / float(share_E[: model.n_experts_active].sum())

@@ -131,11 +131,12 @@ class Transformer(nn.Module):
         return Output(None, nll_N.view_as(targets_BT), tuple(routings))
 
 
-def build_model(config: ModelConfig, seed: int, backend: str | None = None) -> Transformer:
+def build_model(config: ModelConfig, seed: int, backend: str | None = None, expert_spread: float = 1.0) -> Transformer:
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
-    stream divided by sqrt(2 n_layers) more. Norms start at one.
+    stream divided by sqrt(2 n_layers) more. Norms start at one. Below an `expert_spread` of 1 the experts of a layer
+    start near its first one: each is sqrt(1 - spread^2) of that and spread of its own.
     """
     model = Transformer(config, backend)
     generator = torch.Generator().manual_seed(seed)
@@ -151,4 +152,11 @@ def build_model(config: ModelConfig, seed: int, backend: str | None = None) -> T
         else:
             std = 1 / (math.sqrt(config.d_model) * (into_residual if name.endswith("out.weight") else 1))
         nn.init.normal_(weight, std=std, generator=generator)
+        if expert_spread < 1 and ".experts." in name:
+            _draw_together(weight.detach().view(config.n_experts, -1), expert_spread)
     return model
+
+
+def _draw_together(weight_EX: Tensor, spread: float) -> None:
+    """Move each expert towards the first, keeping the variance of its weights."""
+    weight_EX[1:] = math.sqrt(1 - spread**2) * weight_EX[0] + spread * weight_EX[1:]

@@ -66,7 +66,7 @@ def train(
     schedule = plan(run, len(corpus.train))
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
-    model = build_model(run.model, training.seed, backend)
+    model = build_model(run.model, training.seed, backend, training.expert_spread)
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
     start = 0
@@ -114,7 +114,7 @@ def _step(model: Transformer, optimizer: Adam, stream: BatchStream, step: int, n
     optimizer.zero_grad(set_to_none=True)
     (loss + auxiliary if run.model.n_experts > 1 else loss).backward()
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, n_steps, training)
+        group["lr"] = learning_rate(step, n_steps, training) * group["ratio"]
     optimizer.clip_and_step(training.gradient_clip)
     return float(loss.detach())
 

@@ -5,6 +5,7 @@ torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ class Adam(torch.optim.AdamW):
     """torch's AdamW, its state included; `native` steps are one pass of the kernels over float32 weights on the CPU."""
 
     def __init__(self, model: nn.Module, training: TrainingConfig, native: bool) -> None:
+        router = [weight for name, weight in model.named_parameters() if ".router." in name]
+        others = [weight for name, weight in model.named_parameters() if ".router." not in name]
         super().__init__(
-            model.parameters(),
+            [{"params": others, "ratio": 1.0}, {"params": router, "ratio": training.router_rate}],
             lr=training.learning_rate,
             betas=(training.beta1, training.beta2),
             eps=training.epsilon,
@@ -29,29 +32,35 @@ class Adam(torch.optim.AdamW):
 
     def clip_and_step(self, max_norm: float) -> None:
         """Scale the gradients down to a norm of at most `max_norm`, then update the weights."""
-        (group,) = self.param_groups
-        weights = [weight for weight in group["params"] if weight.grad is not None]
+        weights = [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
         if not self.native:
             torch.nn.utils.clip_grad_norm_(weights, max_norm, foreach=True)
             self.step()
             return
+        squares = torch.empty((), dtype=torch.float64)
         gradients = [weight.grad.contiguous() for weight in weights]
+        call("sum_of_squares", addresses(gradients), _sizes(weights), len(weights), squares)
+        shrink = min(1.0, max_norm / (math.sqrt(float(squares)) + 1e-6))
+        for group in self.param_groups:
+            self._native_step(group, shrink)
+
+    def _native_step(self, group: dict[str, Any], shrink: float) -> None:
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if not weights:
+            return
         states = [self._state_of(weight) for weight in weights]
         for state in states:
             state["step"] += 1
         step = float(states[0]["step"])
-        sizes = torch.tensor([weight.numel() for weight in weights])
-        squares = torch.empty((), dtype=torch.float64)
-        call("sum_of_squares", addresses(gradients), sizes, len(weights), squares)
-        norm = math.sqrt(float(squares))
         rate, (beta1, beta2) = group["lr"], group["betas"]
+        gradients = [weight.grad.contiguous() for weight in weights]
         call(
             "adam",
             *map(addresses, (weights, gradients)),
             *(addresses([state[moment] for state in states]) for moment in ("exp_avg", "exp_avg_sq")),
-            sizes,
+            _sizes(weights),
             len(weights),
-            min(1.0, max_norm / (norm + 1e-6)),
+            shrink,
             rate / (1 - beta1**step),
             beta1,
             beta2,
@@ -66,6 +75,10 @@ class Adam(torch.optim.AdamW):
             self.state[weight] = {"step": torch.tensor(0.0), **moments}
         state: dict[str, Tensor] = self.state[weight]
         return state
+
+
+def _sizes(weights: list[Tensor]) -> Tensor:
+    return torch.tensor([weight.numel() for weight in weights])
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig, *, native: bool = False) -> Adam:
