@@ -9,6 +9,8 @@ so that a field added later leaves the older keys alone.
 
 import hashlib
 import json
+import re
+import reprlib
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -19,24 +21,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from moe_lib.errors import InputError
 
-Count = Annotated[int, Field(ge=1)]
+# The bounds are generous, and keep all that follows within the range of float32 and of whole numbers that fit a word.
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e3)]
+Positive = Annotated[float, Field(gt=0, le=1e30)]
+Base = Annotated[float, Field(ge=1, le=1e30)]
+Rate = Annotated[float, Field(ge=1e-12, le=1e6)]
+Epsilon = Annotated[float, Field(ge=1e-30, le=1)]
 
 MLP_RATIO = 4  # hidden width of a base GLU in units of d_model, Appendix C
 
 
 class Config(BaseModel):
-    """A frozen value; unknown or nonsensical fields raise `InputError` with one sentence."""
+    """A frozen value; unknown or nonsensical fields raise `InputError` with one sentence. A text or a truth value is
+    no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ignored_types=(cached_property,))
 
     def __init__(self, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
             raise InputError(_first_sentence(error)) from None
+        except TypeError:
+            raise InputError(f"{', '.join(fields)}: the name of every field has to be a text") from None
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> Self:
@@ -48,15 +57,24 @@ class Config(BaseModel):
         return type(self)(**(self.model_dump() | changes))
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e12 is a number, as in YAML 1.2; PyYAML reads it as a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file's mapping; raises `InputError` where there is none."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")
     return content
 
@@ -71,7 +89,7 @@ def _first_sentence(error: ValidationError) -> str:
         return f"{field} is missing"
     if problem["type"] == "value_error":
         return f"{field}.{message}" if field else message
-    return f"{field} = {problem['input']!r} is not allowed: {message[0].lower()}{message[1:]}"
+    return f"{field} = {reprlib.repr(problem['input'])} is not allowed: {message[0].lower()}{message[1:]}"
 
 
 class ModelConfig(Config):
@@ -88,11 +106,11 @@ class ModelConfig(Config):
     n_experts: Count = 1
     n_experts_active: Count = 1
     granularity: Count = 1
-    vocab_size: Annotated[int, Field(ge=2)] = 1024
-    context_length: Annotated[int, Field(ge=2)] = 256
+    vocab_size: Annotated[int, Field(ge=2, lt=2**31)] = 1024
+    context_length: Annotated[int, Field(ge=2, lt=2**31)] = 256
     tied_embeddings: bool = True
     qk_norm: bool = True
-    rope_base: Positive = 10_000.0
+    rope_base: Base = 10_000.0
     scaled_gates: bool = False
 
     @model_validator(mode="before")
@@ -142,12 +160,12 @@ def experts_for_sparsity(sparsity: float) -> dict[str, int]:
 
     Raises `InputError` unless 0 <= S < 1 and S is a ratio of whole numbers up to 1,000 experts.
     """
-    try:
-        value = float(sparsity)
-    except (TypeError, ValueError):
-        raise InputError(f"sparsity = {sparsity!r} has to be a number in [0, 1)") from None
-    if not 0 <= value < 1:
-        raise InputError(f"sparsity = {sparsity} has to lie in [0, 1)")
+    given: Any = sparsity
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise InputError(f"sparsity = {reprlib.repr(given)} has to be a number in [0, 1)")
+    if not 0 <= given < 1:
+        raise InputError(f"sparsity = {given} has to lie in [0, 1)")
+    value = float(given)
     active = Fraction(1 - value).limit_denominator(1000)
     if abs(float(active) - (1 - value)) > 1e-9:
         raise InputError(f"sparsity = {sparsity} is no ratio (E - K) / E with at most 1,000 experts")
@@ -170,13 +188,13 @@ class TrainingConfig(Config):
 
     flops: Positive
     batch_size: Count = 4
-    learning_rate: Positive = 2e-3
+    learning_rate: Rate = 2e-3
     warmup_fraction: Fraction01 = 0.05
     final_learning_rate_fraction: Fraction01 = 0.0
-    weight_decay: Weight = 1e-5
+    weight_decay: Fraction01 = 1e-5
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
-    epsilon: Positive = 1e-8
+    epsilon: Epsilon = 1e-8
     gradient_clip: Positive = 1.0
     load_balance_weight: Weight = 0.02
     router_z_weight: Weight = 1e-3
@@ -192,7 +210,7 @@ class RunConfig(Config):
 
     model: ModelConfig
     training: TrainingConfig
-    corpus: str = "embedded"
+    corpus: Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]*$")] = "embedded"
 
     @property
     def key(self) -> str:

@@ -13,10 +13,11 @@ from moe_lib.config import RunConfig
 from moe_lib.data import BatchStream, TokenCorpus
 from moe_lib.data.telling import Telling
 from moe_lib.errors import InputError
+from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
-from moe_lib.training.plan import Plan, plan, telling
+from moe_lib.training.plan import Plan, plan, require_memory, telling
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
 EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
@@ -57,13 +58,14 @@ def train(
 ) -> Trained:
     """Train a run, from its newest checkpoint in `folder` if there is one.
 
-    Raises `InputError` where the vocabulary or the size of the corpus does not fit the run. A loss that is not finite
-    or explodes ends the run as diverged.
+    Raises `InputError` where the vocabulary or the size of the corpus, or this machine, does not fit the run. A loss
+    that is not finite or explodes ends the run as diverged.
     """
     training = run.training
     if corpus.vocab_size > run.model.vocab_size:
         raise InputError(f"model.vocab_size = {run.model.vocab_size} is smaller than the corpus's, {corpus.vocab_size}")
     schedule = plan(run, len(corpus.train))
+    require_memory(run, memory_bytes())
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
     model = build_model(run.model, training.seed, backend, training.expert_spread)

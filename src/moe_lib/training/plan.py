@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from moe_lib.accounting import count_flops, tokens_for_budget
+from moe_lib.accounting import count_flops, count_parameters, tokens_for_budget
 from moe_lib.config import RunConfig
 from moe_lib.data.telling import Telling, tell_facts
 from moe_lib.errors import InputError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+BYTES_PER_WEIGHT = 16  # weight, gradient and Adam's two moments, each float32
+BYTES_PER_FLOAT = 4
+KEPT_WIDTHS = 4  # of d_model, that a layer keeps of every token for the backward pass: its input, q, k and v, at least
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,25 @@ def steps_for_budget(run: RunConfig) -> int:
     """Whole steps that come nearest to the budget, at least one."""
     tokens_per_step = run.training.batch_size * run.model.context_length
     return max(1, round(tokens_for_budget(run.model, run.training.flops) / tokens_per_step))
+
+
+def bytes_needed(run: RunConfig) -> int:
+    """Bytes of memory that training takes at the very least; attention, experts and logits come on top."""
+    model, tokens_per_step = run.model, run.training.batch_size * run.model.context_length
+    activations = tokens_per_step * model.n_layers * KEPT_WIDTHS * model.d_model * BYTES_PER_FLOAT
+    losses = steps_for_budget(run) * BYTES_PER_FLOAT
+    return count_parameters(model).total * BYTES_PER_WEIGHT + activations + losses
+
+
+def require_memory(run: RunConfig, n_bytes: int) -> None:
+    """`InputError` where a run plainly does not fit into `n_bytes` of memory, before anything is allocated."""
+    needed, training = bytes_needed(run), run.training
+    if needed > n_bytes:
+        raise InputError(
+            f"model with {count_parameters(run.model).total:.3g} parameters, batch_size = {training.batch_size} and "
+            f"flops = {training.flops:g} need at least {needed / 1e9:.3g} GB of memory, and {n_bytes / 1e9:.3g} GB "
+            "are here"
+        )
 
 
 def telling(run: RunConfig, tokenizer: "Tokenizer") -> Telling | None:
