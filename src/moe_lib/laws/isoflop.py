@@ -177,9 +177,10 @@ def parabolas(
 ) -> pd.DataFrame:
     """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
 
-    Columns S, C, n (runs), the size at the vertex, L there, `low` and `high` (percentile interval of the vertex over
-    resampled runs), `bracketed` (share of those resamples that have a vertex inside their grid) and `place` as in
-    `Surface.best_size`: an outside vertex is an extrapolation. `InputError` for a group with fewer than three sizes.
+    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), `low` and `high`
+    (percentile interval of the vertex over resampled runs), `bracketed` (share of those resamples that have a vertex
+    inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an extrapolation. `InputError` for a
+    group with fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]
@@ -188,6 +189,7 @@ def parabolas(
         n, y = feature(size, group[size]), group["L"].to_numpy(float)
         if len(np.unique(n)) < 3:
             raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
+        curve = np.polyfit(n - n.mean(), y, 2)
         at, place = _vertex(n, y)
         drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
         again = [_vertex(n[d], y[d]) for d in drawn]
@@ -197,7 +199,8 @@ def parabolas(
             | {
                 "n": len(n),
                 size: np.exp(at),
-                "L": float(np.polyval(np.polyfit(n - n.mean(), y, 2), at - n.mean())),
+                "L": float(np.polyval(curve, at - n.mean())),
+                "curvature": float(curve[0]),
                 "low": np.exp(ends[0]),
                 "high": np.exp(ends[1]),
                 "bracketed": float(np.mean([p == "inside" for _, p in again])) if again else 0.0,

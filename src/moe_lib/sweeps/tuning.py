@@ -47,6 +47,7 @@ def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
+                **{name: row["config"]["model"][name] for name in ("d_model", "n_layers")},
                 **{name: row[name] for name in ("n_params_active", "sparsity")},
                 **{name: row["config"]["training"][name] for name in ("flops", "batch_size", "learning_rate")},
                 "loss": row.get("loss", np.nan),
