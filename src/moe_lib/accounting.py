@@ -20,7 +20,10 @@ CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers of weights by kind, over all layers; `embeddings` as built (one matrix if tied, else two)."""
+    """Numbers of weights by kind, over all layers; `embeddings` as built (one matrix if tied, else two).
+
+    `layer_repeats` is how often a token meets the layers' weights; each time counts in N_a, which stands for FLOPs.
+    """
 
     embedding_matrix: int
     embeddings: int
@@ -28,8 +31,10 @@ class ParameterCount:
     router: int
     experts: int
     experts_active: int
-    norms: int
+    layer_norms: int
+    final_norm: int
     sparsity: float
+    layer_repeats: int = 1
 
     @property
     def total(self) -> int:
@@ -44,12 +49,13 @@ class ParameterCount:
     @property
     def total_non_embedding(self) -> int:
         """N without embedding and unembedding."""
-        return self.attention + self.router + self.experts + self.norms
+        return self.attention + self.router + self.experts + self.layer_norms + self.final_norm
 
     @property
     def active_non_embedding(self) -> int:
         """N_a without embedding and unembedding."""
-        return self.attention + self.router + self.experts_active + self.norms
+        passed = self.attention + self.router + self.experts_active + self.layer_norms
+        return self.layer_repeats * passed + self.final_norm
 
     def active_under(self, convention: Convention) -> float:
         """N_a under a convention: `ideal` (1 - S) N, or with `one-embedding` matrix, or with `two-embeddings`."""
@@ -96,14 +102,16 @@ def count_parameters(model: ModelConfig) -> ParameterCount:
         router=layers * d * model.n_experts,
         experts=layers * model.n_experts * expert,
         experts_active=layers * model.n_experts_active * expert,
-        norms=d * (1 + layers * (4 if model.qk_norm else 2)),
+        layer_norms=layers * d * (4 if model.qk_norm else 2),
+        final_norm=d,
         sparsity=model.sparsity,
+        layer_repeats=model.layer_repeats,
     )
 
 
 def count_flops(model: ModelConfig) -> FlopCount:
     """FLOPs a token of a model, as Appendix C counts them (Eq. 9 and the router's term)."""
-    d, layers, weight = model.d_model, model.n_layers, FLOPS_PER_WEIGHT
+    d, layers, weight = model.d_model, model.n_layers * model.layer_repeats, FLOPS_PER_WEIGHT
     return FlopCount(
         attention_projections=layers * weight * 4 * d**2,
         attention_scores=layers * weight * 2 * d * model.context_length,

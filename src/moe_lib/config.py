@@ -97,7 +97,8 @@ class ModelConfig(Config):
 
     Widths in units, counts a layer. Each expert is a GLU of hidden width 4 d_model / G. With one expert the
     model is the dense one (S = 0). `scaled_gates` multiplies the gates by a constant, so that a token's gates sum to
-    about one at the start, as they do in the dense model; the paper's gates start at about K / E.
+    about one at the start, as they do in the dense model; the paper's gates start at about K / E. With `layer_repeats`
+    above 1 the stack of layers is passed that many times with the same weights: sparsity below zero (Section 8).
     """
 
     d_model: Count
@@ -112,6 +113,7 @@ class ModelConfig(Config):
     qk_norm: bool = True
     rope_base: Base = 10_000.0
     scaled_gates: bool = False
+    layer_repeats: Count = 1
 
     @model_validator(mode="before")
     @classmethod
@@ -141,8 +143,9 @@ class ModelConfig(Config):
 
     @property
     def sparsity(self) -> float:
-        """S = (E - K) / E, the share of experts that a token does not use (Eq. 7)."""
-        return (self.n_experts - self.n_experts_active) / self.n_experts
+        """S = (E - K) / E, the share of experts that a token does not use (Eq. 7); an expert that it meets in every
+        one of r repeats counts r times, so that S falls below zero where layers are shared."""
+        return (self.n_experts - self.layer_repeats * self.n_experts_active) / self.n_experts
 
     @property
     def d_head(self) -> int:

@@ -38,6 +38,8 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
     config = model.config
     if not config.qk_norm:
         raise InputError("qk_norm = False cannot be exported: OLMoE always norms queries and keys")
+    if config.layer_repeats > 1:
+        raise InputError(f"layer_repeats = {config.layer_repeats} cannot be exported: OLMoE passes its layers once")
     tensors = {}
     for name, weight in model.named_parameters():
         scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE's gates have none

@@ -121,9 +121,10 @@ class Transformer(nn.Module):
         x_BTD = self.embedding(tokens_BT)
         cos_TW, sin_TW = self.cos_TW[:n_positions].to(x_BTD.dtype), self.sin_TW[:n_positions].to(x_BTD.dtype)
         routings = []
-        for block in self.blocks:
-            x_BTD, routing = block(x_BTD, cos_TW, sin_TW)
-            routings.append(routing)
+        for _ in range(self.config.layer_repeats):
+            for block in self.blocks:
+                x_BTD, routing = block(x_BTD, cos_TW, sin_TW)
+                routings.append(routing)
         x_BTD = self.operations.norm(x_BTD, self.final_norm.weight)
         if targets_BT is None:
             return Output(self.operations.linear(x_BTD, self.unembedding.weight), None, tuple(routings))
@@ -135,12 +136,12 @@ def build_model(config: ModelConfig, seed: int, backend: str | None = None, expe
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
-    stream divided by sqrt(2 n_layers) more. Norms start at one. Below an `expert_spread` of 1 the experts of a layer
+    stream divided by the square root of twice the layers passed. Norms start at one. Below an `expert_spread` of 1 the experts of a layer
     start near its first one: each is sqrt(1 - spread^2) of that and spread of its own.
     """
     model = Transformer(config, backend)
     generator = torch.Generator().manual_seed(seed)
-    into_residual = math.sqrt(2 * config.n_layers)
+    into_residual = math.sqrt(2 * config.n_layers * config.layer_repeats)
     for name, weight in model.named_parameters():
         if weight.ndim == 1:
             nn.init.ones_(weight)

@@ -58,7 +58,7 @@ def steps_for_budget(run: RunConfig) -> int:
 def bytes_needed(run: RunConfig) -> int:
     """Bytes of memory that training takes at the very least; attention, experts and logits come on top."""
     model, tokens_per_step = run.model, run.training.batch_size * run.model.context_length
-    activations = tokens_per_step * model.n_layers * KEPT_WIDTHS * model.d_model * BYTES_PER_FLOAT
+    activations = tokens_per_step * model.n_layers * model.layer_repeats * KEPT_WIDTHS * model.d_model * BYTES_PER_FLOAT
     losses = steps_for_budget(run) * BYTES_PER_FLOAT
     return count_parameters(model).total * BYTES_PER_WEIGHT + activations + losses
 
