@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.model.experts import MixtureOfExperts, default_backend
+from moe_lib.model.experts import default_backend, make_layer
 from moe_lib.model.operations import Operations, operations_of
 from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.routing import Routing
@@ -76,7 +76,7 @@ class Block(nn.Module):
         self.attention_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
         self.attention = Attention(model, self.operations)
         self.experts_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
-        self.moe = MixtureOfExperts(model, backend)
+        self.moe = make_layer(model, backend)
 
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Routing]:
         """The layer's output and how its tokens were routed."""
@@ -113,12 +113,13 @@ class Transformer(nn.Module):
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output:
         """Logits of the next token, or with targets (int64) the negative log-likelihood of each, in nats.
 
-        Raises `InputError` for sequences longer than the context that the model was made for.
+        They come back on the device that the tokens are on. Raises `InputError` for sequences longer than the context that the model was made for.
         """
         n_positions = tokens_BT.shape[1]
         if n_positions > self.config.context_length:
             raise InputError(f"{n_positions} tokens do not fit into context_length = {self.config.context_length}")
-        x_BTD = self.embedding(tokens_BT)
+        asked_on, here = tokens_BT.device, self.embedding.weight.device
+        x_BTD = self.embedding(tokens_BT.to(here))
         cos_TW, sin_TW = self.cos_TW[:n_positions].to(x_BTD.dtype), self.sin_TW[:n_positions].to(x_BTD.dtype)
         routings = []
         for _ in range(self.config.layer_repeats):
@@ -127,17 +128,19 @@ class Transformer(nn.Module):
                 routings.append(routing)
         x_BTD = self.operations.norm(x_BTD, self.final_norm.weight)
         if targets_BT is None:
-            return Output(self.operations.linear(x_BTD, self.unembedding.weight), None, tuple(routings))
-        nll_N = self.operations.next_token_nll(x_BTD.flatten(0, 1), self.unembedding.weight, targets_BT.flatten())
-        return Output(None, nll_N.view_as(targets_BT), tuple(routings))
+            logits_BTV = self.operations.linear(x_BTD, self.unembedding.weight)
+            return Output(logits_BTV.to(asked_on), None, tuple(routings))
+        target_N = targets_BT.flatten().to(here)
+        nll_N = self.operations.next_token_nll(x_BTD.flatten(0, 1), self.unembedding.weight, target_N)
+        return Output(None, nll_N.view_as(targets_BT).to(asked_on), tuple(routings))
 
 
 def build_model(config: ModelConfig, seed: int, backend: str | None = None, expert_spread: float = 1.0) -> Transformer:
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
-    stream divided by the square root of twice the layers passed. Norms start at one. Below an `expert_spread` of 1 the experts of a layer
-    start near its first one: each is sqrt(1 - spread^2) of that and spread of its own.
+    stream divided by the square root of twice the number of layers passed. Norms start at one. Below an `expert_spread`
+    of 1 the experts of a layer start near its first: each is sqrt(1 - spread^2) of that and spread of its own.
     """
     model = Transformer(config, backend)
     generator = torch.Generator().manual_seed(seed)
