@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig
-from moe_lib.errors import InputError
-from moe_lib.model import native
+from moe_lib.errors import InputError, Notice
+from moe_lib.model import megablocks, native
 from moe_lib.model.operations import operations_of
 from moe_lib.model.reference import loop
 from moe_lib.model.router import Router, gate_scale
@@ -38,24 +38,37 @@ def grouped_mm(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w
 
 
 BACKENDS: dict[str, Backend] = {"loop": loop, "grouped_mm": grouped_mm, "native": native.experts}
+NAMES = (*BACKENDS, "megablocks")  # which brings a layer of its own, router and all
 
 
 @cache
 def default_backend() -> str:
-    """`native` where its kernels can be built, else `grouped_mm`, with a warning that says why."""
+    """`grouped_mm` on CUDA; else `native`, or where its kernels cannot be built `grouped_mm`, with a warning."""
+    if torch.cuda.is_available():
+        return "grouped_mm"
     problem = why_not()
     if problem is None:
         return "native"
-    warnings.warn(f"{problem}; grouped_mm is used, which is slower", stacklevel=2)
+    warnings.warn(f"{problem}; grouped_mm is used, which is slower", Notice, stacklevel=2)
     return "grouped_mm"
+
+
+def problem_of(backend: str) -> str | None:
+    """None where a back end can run here, else the reason in words."""
+    return {"native": why_not, "megablocks": megablocks.why_not}.get(backend, lambda: None)()
 
 
 def check_backend(backend: str) -> None:
     """`InputError` where there is no such back end, or where it cannot run here."""
-    if backend not in BACKENDS:
-        raise InputError(f"backend = {backend!r} has to be one of {', '.join(BACKENDS)}")
-    if backend == "native" and (problem := why_not()):
+    if backend not in NAMES:
+        raise InputError(f"backend = {backend!r} has to be one of {', '.join(NAMES)}")
+    if problem := problem_of(backend):
         raise InputError(problem)
+
+
+def device_of(backend: str) -> torch.device:
+    """Where a model of this back end trains: on CUDA if it is there, but `native` is for the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and backend != "native" else "cpu")
 
 
 class ExpertWeights(nn.Module):
@@ -102,3 +115,9 @@ class MixtureOfExperts(nn.Module):
         routing = self.router(x_ND)
         y_ND = self.experts(x_ND, routing)
         return (y_ND if self.scale == 1 else y_ND * self.scale), routing
+
+
+def make_layer(model: ModelConfig, backend: str) -> nn.Module:
+    """A layer's router and experts; whatever computes them, the names and the layout of the weights are the same."""
+    check_backend(backend)
+    return megablocks.MegablocksExperts(model) if backend == "megablocks" else MixtureOfExperts(model, backend)

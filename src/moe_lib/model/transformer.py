@@ -113,7 +113,8 @@ class Transformer(nn.Module):
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output:
         """Logits of the next token, or with targets (int64) the negative log-likelihood of each, in nats.
 
-        They come back on the device that the tokens are on. Raises `InputError` for sequences longer than the context that the model was made for.
+        They come back on the device that the tokens are on. Raises `InputError` for sequences longer than the context
+        that the model was made for.
         """
         n_positions = tokens_BT.shape[1]
         if n_positions > self.config.context_length:

@@ -84,5 +84,5 @@ def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Sta
     for name, weight in model.named_parameters():
         weight.data.copy_(state.tensors[f"weight.{name}"])
         if f"{MOMENTS[0]}.{name}" in state.tensors:
-            moments = {moment: state.tensors[f"{moment}.{name}"] for moment in MOMENTS}
-            optimizer.state[weight] = {"step": torch.tensor(float(state.step)), **moments}
+            moments = {moment: state.tensors[f"{moment}.{name}"].to(weight.device) for moment in MOMENTS}
+            optimizer.state[weight] = {"step": torch.tensor(float(state.step), device=weight.device), **moments}

@@ -15,6 +15,7 @@ from moe_lib.data.telling import Telling
 from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
+from moe_lib.model.experts import device_of
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
 from moe_lib.training.plan import Plan, plan, require_memory, telling
@@ -69,6 +70,7 @@ def train(
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
     model = build_model(run.model, training.seed, backend, training.expert_spread)
+    model.to(device_of(model.backend))
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
     start = 0
@@ -109,7 +111,7 @@ def train(
 def _step(model: Transformer, optimizer: Adam, stream: BatchStream, step: int, n_steps: int, run: RunConfig) -> float:
     """One update; returns its language-model loss, without the auxiliary losses."""
     training = run.training
-    output = model(*stream.batch(step))
+    output = model(*(part.to(model.embedding.weight.device, non_blocking=True) for part in stream.batch(step)))
     assert output.nll_BT is not None
     loss = output.nll_BT.mean()
     auxiliary = training.load_balance_weight * output.load_balance + training.router_z_weight * output.router_z
