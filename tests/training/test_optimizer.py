@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_lib.config import TrainingConfig
+from moe_lib.native import why_not
 from moe_lib.training.optimizer import learning_rate, make_optimizer
 
 HEAVY = TrainingConfig(flops=1, learning_rate=3e-3, weight_decay=0.1)  # decay large enough to be seen
@@ -47,6 +48,28 @@ def test_first_updates_equal_those_written_by_hand(problem: tuple[torch.nn.Linea
     expected = by_hand(layer.weight.detach().numpy().copy(), gradients, HEAVY)
     ours = torch_updates(make_optimizer(layer, HEAVY), layer.weight, gradients)
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+@pytest.mark.skipif(why_not() is not None, reason="no C++ compiler here")
+@pytest.mark.parametrize("max_norm", [1e9, 0.5])
+def test_the_native_step_clips_and_updates_as_by_hand(max_norm: float) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(37, 5)
+    start = torch.cat([weight.detach().flatten() for weight in layer.parameters()]).double().numpy()
+    gradients = torch.randn(len(RATES), start.size)
+    clipped = gradients.double() * (max_norm / gradients.double().norm(dim=1, keepdim=True)).clamp(max=1)
+    optimizer = make_optimizer(layer, HEAVY, native=True)
+    for rate, gradient in zip(RATES, gradients, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        torch.nn.utils.vector_to_parameters(
+            gradient, (weight_gradients := [torch.empty_like(w) for w in layer.parameters()])
+        )
+        for weight, weight_gradient in zip(layer.parameters(), weight_gradients, strict=True):
+            weight.grad = weight_gradient
+        optimizer.clip_and_step(max_norm)
+    ours = torch.cat([weight.detach().flatten() for weight in layer.parameters()]).double().numpy()
+    np.testing.assert_allclose(ours, by_hand(start, clipped.numpy(), HEAVY), rtol=2e-5, atol=1e-7)
 
 
 def test_coupled_weight_decay_would_be_another_optimiser(problem: tuple[torch.nn.Linear, np.ndarray]) -> None:

@@ -51,7 +51,7 @@ struct Head {
     }
 
     static void rotate(
-        const float* x, const float* w, float scale, const float* cos, const float* sin, float* y, long width) {
+        const float* x, const float* w, float scale, const float* cos, const float* sin, float* __restrict y, long width) {
         const long half = width / 2;
         for (long j = 0; j < half; j++) {
             const float first = x[j] * scale * (w ? w[j] : 1), second = x[half + j] * scale * (w ? w[half + j] : 1);
@@ -61,7 +61,8 @@ struct Head {
     }
 };
 
-inline void rotate_backward(const float* dy, const float* cos, const float* sin, float scale, float* dx, long width) {
+inline void rotate_backward(
+    const float* dy, const float* cos, const float* sin, float scale, float* __restrict dx, long width) {
     const long half = width / 2;
     for (long j = 0; j < half; j++) {
         dx[j] = scale * (dy[j] * cos[j] + dy[half + j] * sin[half + j]);
@@ -101,8 +102,8 @@ extern "C" void attention(
                 for (long t = first; t < last; t++) {
                     float* row = &scores[(t - first) * keys];
                     const float highest = maximum(row, t + 1);
-                    const float total = exponentials(row, highest, t + 1, keys);
-                    for (long j = 0; j <= t; j++) row[j] *= 1 / total;
+                    const float total = exponentials(row, highest, t + 1, keys), share = 1 / total;
+                    for (long j = 0; j <= t; j++) row[j] *= share;
                     log_partitions[t] = highest + std::log(total);
                 }
                 product(rows(scores.data(), keys), head.v.data(), width, out + (b * length + first) * s.d() + h * width,

@@ -64,21 +64,29 @@ def _as_c(value: Tensor | int | float | None) -> object:
     return ctypes.c_long(value) if isinstance(value, int) else value
 
 
-@cache
-def _library() -> ctypes.CDLL:
+def built(folder: Path) -> Path:
+    """The kernels' library in `folder`, built where it is not there yet: whole or not at all, by one process at a time.
+
+    Raises `InputError` without a compiler, or where it fails.
+    """
     sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".h", ".cpp"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     digest = hashlib.sha256("\n".join([text, *_flags(), _processor()]).encode()).hexdigest()[:16]
-    folder = user_cache_path("moe-lib") / "native"
     path = folder / f"{digest}.so"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                _build(path)
+    return path
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    folder = user_cache_path("moe-lib") / "native"
     try:
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            with open(folder / "lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not path.exists():
-                    _build(path)
-        return ctypes.CDLL(str(path))
+        return ctypes.CDLL(str(built(folder)))
     except OSError as error:
         raise InputError(f"backend = 'native' cannot be built in {folder}: {error}") from None
 

@@ -35,7 +35,7 @@ inline void panel(Strided a, const float* b, long b_row, float* c, long c_row, l
     long r = 0;
     for (; r + R <= m; r += R) tile<L, R, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, k, add);
     if constexpr (R > 1)
-        if (r < m) panel<L, R / 2, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, m - r, k, add);
+        if (r < m) panel<L, R == 6 ? 4 : R / 2, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, m - r, k, add);
 }
 
 // C [m, n] = A [m, k] B [k, n], added to C where `add`
