@@ -1,0 +1,76 @@
+"""What of this package can run on this machine, and why the rest cannot."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from moe_lib import machine
+from moe_lib.data.corpus import corpora_folder, data_root
+
+PACKAGES = ("torch", "safetensors", "tokenizers", "datasketch")  # what `moe-lib train` and `moe-lib data` import
+SMALLEST_DISK = 1e9  # bytes; the reference corpus takes a quarter of it
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table; `ok` is None where nothing depends on it by default."""
+
+    what: str
+    found: str
+    ok: bool | None = None
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding about this machine, cheap ones first; builds the native kernels if they are not there yet."""
+    yield Finding("Python", platform.python_version())
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    for name in PACKAGES:
+        found = "missing; install the extra: pip install 'moe-lib[train]'" if name in missing else version(name)
+        yield Finding(name, found, name not in missing)
+    cores = f"{os.cpu_count()} cores"
+    yield Finding("processor", ", ".join([machine.processor(), cores, *machine.features()]))
+    yield Finding("memory", f"{machine.memory_bytes() / 1e9:.1f} GB")
+    yield _disk(data_root())
+    yield _corpora(corpora_folder())
+    if "torch" not in missing:
+        yield from _torch()
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    yield Finding("browser", browser or "none of chromium and google-chrome; only make browser needs one")
+    yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains here by itself")
+
+
+def _disk(folder: Path) -> Finding:
+    standing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(standing).free
+    try:
+        tempfile.TemporaryFile(dir=standing).close()
+    except OSError as error:
+        return Finding(
+            "data folder", f"{folder}: cannot be written ({error.strerror}); set MOE_LIB_DATA to another", False
+        )
+    return Finding("data folder", f"{folder}, {free / 1e9:.1f} GB free", free >= SMALLEST_DISK)
+
+
+def _corpora(folder: Path) -> Finding:
+    names = sorted(path.stem for path in folder.glob("*.json"))
+    return Finding("corpora", ", ".join(names) or "none yet; moe-lib train builds the embedded one")
+
+
+def _torch() -> Iterator[Finding]:
+    import torch
+
+    from moe_lib.model.experts import NAMES, default_backend, problem_of
+
+    yield Finding("threads", f"{torch.get_num_threads()} of torch")
+    yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "no device; the CPU is used")
+    problems = {name: problem_of(name) for name in NAMES}
+    for name, problem in problems.items():
+        default = ", the default" if problem is None and name == default_backend() else ""
+        yield Finding(f"back end {name}", problem or f"can run here{default}")
