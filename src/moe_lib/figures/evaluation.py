@@ -54,7 +54,7 @@ def recall(table: pd.DataFrame) -> Figure:
     gain.errorbar(
         table["exposure"], table["knowledge"], yerr=table["knowledge_error"], color=ACCENT, marker="o", capsize=3
     )
-    gain.set_ylabel("knowledge: nats saved by the name")
+    gain.set_ylabel("knowledge (nats)")
     for axes in (nats, gain):
         axes.set_xscale("log", base=2)
         axes.set_xticks(table["exposure"], [str(exposure) for exposure in table["exposure"]])
