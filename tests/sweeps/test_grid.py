@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_lib.accounting import count_parameters
+from moe_lib.accounting import count_parameters, tokens_for_budget
 from moe_lib.errors import InputError
 from moe_lib.sweeps import read_sweep
 
@@ -59,6 +59,11 @@ def test_what_is_wrong_is_named(change: tuple[str, str], sentence: str, tmp_path
     with pytest.raises(InputError) as refusal:
         read_sweep(write(tmp_path, GRID.replace(*change)))
     assert sentence in str(refusal.value)
+
+
+def test_tokens_may_stand_for_a_budget(tmp_path: Path) -> None:
+    for run in read_sweep(write(tmp_path, GRID.replace("flops: 1.0e+9", "n_tokens: 5000"))):
+        assert tokens_for_budget(run.model, run.training.flops) == pytest.approx(5000)
 
 
 def test_a_rule_gives_the_learning_rate_to_runs_that_name_none(tmp_path: Path) -> None:

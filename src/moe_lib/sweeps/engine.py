@@ -17,11 +17,14 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from moe_lib.config import RunConfig
 from moe_lib.errors import InputError, sentence, show_notices_plainly
 from moe_lib.ledger import Ledger
+
+if TYPE_CHECKING:
+    from moe_lib.training import Progress
 
 TRIES = 3
 SECONDS_BETWEEN_REPORTS = 0.5
@@ -131,19 +134,10 @@ def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
 
 
 def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engine_pid: int) -> None:
-    """A worker's whole life: one run, one row."""
-    import torch
-
-    from moe_lib.data import open_corpus
-    from moe_lib.evaluation import evaluate
-    from moe_lib.training import Progress, execute, own_folder
-
-    show_notices_plainly()
-    torch.set_num_threads(1)
-    folder = work / run.key
+    """A worker's whole life: one run, one row, and its news to the engine."""
     reported = 0.0
 
-    def report(progress: Progress) -> None:
+    def report(progress: "Progress") -> None:
         nonlocal reported
         if os.getppid() != engine_pid:
             sys.exit(1)
@@ -152,14 +146,36 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
             news.send((progress.step / progress.n_steps, progress.loss, progress.tokens_per_second))
 
     try:
-        with own_folder(folder, run):
-            ledger = Ledger(ledger_path)
-            if run.key not in ledger:
-                ledger.append(
-                    execute(run, open_corpus(run.corpus, run.model.vocab_size), evaluate, folder, on_step=report)
-                )
-            shutil.rmtree(folder, ignore_errors=True)
+        if problem := finish(run, Ledger(ledger_path), work, report):
+            news.send(problem)
     except BrokenPipeError:  # the engine is gone
         sys.exit(1)
+
+
+def finish(
+    run: RunConfig, ledger: Ledger, work: Path, on_step: "Callable[[Progress], None]" = lambda progress: None
+) -> str | None:
+    """Train a run on one thread, from its checkpoint if it has one, until its row is in the ledger.
+
+    Returns None, or what is wrong with the run or with the machine in one sentence.
+    """
+    import torch
+
+    from moe_lib.data import open_corpus
+    from moe_lib.evaluation import evaluate
+    from moe_lib.training import execute, own_folder
+
+    show_notices_plainly()
+    torch.set_num_threads(1)
+    folder = work / run.key
+    try:
+        with own_folder(folder, run):
+            if run.key not in ledger:
+                corpus = open_corpus(run.corpus, run.model.vocab_size)
+                ledger.append(execute(run, corpus, evaluate, folder, on_step=on_step))
+            shutil.rmtree(folder, ignore_errors=True)
+    except BrokenPipeError:
+        raise
     except (InputError, OSError) as error:
-        news.send(sentence(error))
+        return sentence(error)
+    return None

@@ -12,7 +12,8 @@ grid:
 
 A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
 further `{base, grid}`, adds runs; each block's base is laid over the file's. The last name of a grid varies fastest.
-`peak_rate`, a rule of `tuning.PeakRate`, gives the learning rate to runs that name none.
+`peak_rate`, a rule of `tuning.PeakRate`, gives the learning rate to runs that name none, and `training.n_tokens`
+stands for the budget that buys so many tokens.
 """
 
 import copy
@@ -22,8 +23,8 @@ from typing import Any
 
 from pydantic import Field
 
-from moe_lib.accounting import count_parameters
-from moe_lib.config import Config, RunConfig
+from moe_lib.accounting import count_flops, count_parameters
+from moe_lib.config import Config, ModelConfig, RunConfig
 from moe_lib.errors import InputError
 from moe_lib.sweeps.tuning import PeakRate
 
@@ -48,12 +49,15 @@ class SweepConfig(Block):
         fields = _product(self.base, self.grid) if self.grid or not self.blocks else []
         for block in self.blocks:
             fields += _product(_merged(self.base, block.base), block.grid)
-        runs = [self._with_rate(one) for one in fields]
+        runs = [self._run(one) for one in fields]
         return list({run.key: run for run in runs}.values())
 
-    def _with_rate(self, fields: Fields) -> RunConfig:
-        run = RunConfig(**fields)
-        if not self.peak_rate or "learning_rate" in fields["training"]:
+    def _run(self, fields: Fields) -> RunConfig:
+        training = dict(fields.get("training", {}))
+        if "n_tokens" in training:
+            training["flops"] = training.pop("n_tokens") * count_flops(ModelConfig(**fields.get("model", {}))).total
+        run = RunConfig(**fields | {"training": training})
+        if not self.peak_rate or "learning_rate" in training:
             return run
         counts = count_parameters(run.model)
         rate = self.peak_rate(counts.active, run.model.sparsity, run.training.flops)

@@ -1,0 +1,68 @@
+"""The cluster's engine, on submitit's local executor: the same rows as the engine here."""
+
+from pathlib import Path
+
+import pytest
+
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus
+from moe_lib.errors import InputError
+from moe_lib.evaluation import evaluate
+from moe_lib.ledger import Ledger
+from moe_lib.sweeps import Event, run_on_slurm, slurm
+from moe_lib.training import execute
+
+pytest.importorskip("submitit")
+
+
+@pytest.mark.slow
+def test_jobs_leave_the_same_rows_and_nothing_else(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    runs = [small_run]
+    ledger, events = Ledger(tmp_path / "runs.jsonl"), []
+    assert run_on_slurm(runs, ledger, tmp_path / "work", on_event=events.append, cluster="local") == []
+    assert [event.kind for event in events] == ["finished"]
+    losses = {row["key"]: row["loss"] for row in ledger.rows()}
+    assert losses == {run.key: execute(run, small_corpus, evaluate)["loss"] for run in runs}
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["slurm"]  # what submitit logged
+    assert run_on_slurm(runs, ledger, tmp_path / "work", on_event=events.append, cluster="local") == []
+    assert len(events) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_be_is_named(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> None:
+    greedy = small_run.with_(training=small_run.training.with_(max_epochs=1e-6))
+    with pytest.raises(InputError, match="at most max_epochs = 1e-06 is allowed"):
+        run_on_slurm([greedy], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work", cluster="local")
+
+
+@pytest.mark.slow
+def test_a_job_that_dies_is_given_up(small_run: RunConfig, tmp_path: Path) -> None:
+    events: list[Event] = []
+    (tmp_path / "runs.jsonl").write_text("")
+    nowhere = Ledger(tmp_path / "runs.jsonl")
+    assert run_on_slurm([Dead(small_run)], nowhere, tmp_path / "work", on_event=events.append, cluster="local")  # type: ignore[list-item]
+    assert [event.kind for event in events] == ["given up"]
+
+
+class Dead:
+    """A run whose job raises what nobody foresaw."""
+
+    def __init__(self, run: RunConfig) -> None:
+        self.key = run.key
+
+
+def test_a_requeued_job_does_the_same_again(small_run: RunConfig, tmp_path: Path) -> None:
+    again = slurm._Job().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+    assert isinstance(again.function, slurm._Job)
+    assert again.args == (small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+
+
+def test_without_slurm_one_sentence_says_so(
+    small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(InputError, match="engine = 'slurm' needs Slurm's sbatch, and it is not here; use local"):
+        run_on_slurm([small_run], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work")
+    assert not (tmp_path / "work").exists()
