@@ -71,17 +71,24 @@ def sweep(
     ledger: LedgerOption = LEDGER,
     work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
     workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one a core.")] = None,
+    engine: Annotated[str, typer.Option(help="Where it is trained: local, or slurm.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
 ) -> None:
     """Train every run of a sweep that the ledger does not have yet; killed at any moment, it goes on when called again.
 
+    On Slurm, ledger, work and data have to lie where every node sees them; SBATCH_PARTITION and the like choose where.
+
     Example: `moe-lib sweep experiments/first-slice.yaml`
     """
     from moe_lib.cli.live import many_runs
+    from moe_lib.errors import InputError
     from moe_lib.ledger import Ledger
-    from moe_lib.sweeps import read_sweep, run_sweep
+    from moe_lib.sweeps import read_sweep, run_on_slurm, run_sweep
     from moe_lib.sweeps.forecast import forecast
 
+    engines = {"local": run_sweep, "slurm": run_on_slurm}
+    if engine not in engines:
+        raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = Console()
     runs, rows = read_sweep(file), Ledger(ledger)
     table = forecast(runs, _corpora(runs, console), rows)
@@ -92,7 +99,7 @@ def sweep(
     waiting = [run for run in runs if run.key not in rows]
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
     with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:
-        given_up = run_sweep(waiting, rows, work, n_workers=workers, on_event=on_event)
+        given_up = engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
     for run in given_up:
         console.print(f"given up after its worker died three times: {run.key}")
     if given_up:

@@ -1,0 +1,96 @@
+"""The engine for a cluster: one Slurm job a run, by submitit; the same checkpoints, the same rows, the same ledger.
+
+A job that reaches its time limit or is preempted goes back to the queue and on from its checkpoint. Jobs append their
+rows themselves, so that ledger and work folder have to lie on a file system that all nodes share, with locks (NFS 4, or
+Lustre mounted with `flock`).
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from moe_lib.config import RunConfig
+from moe_lib.errors import InputError
+from moe_lib.ledger import Ledger
+from moe_lib.sweeps.engine import Event, finish
+
+MINUTES = 240  # of a job, unless SBATCH_TIMELIMIT says otherwise
+REQUEUES = 1000
+SECONDS_BETWEEN_LOOKS = 5.0
+
+
+class _Job:
+    """What a node runs; submitit asks it for a `checkpoint` before a job is requeued."""
+
+    def __call__(self, run: RunConfig, ledger: Path, work: Path) -> str | None:
+        return finish(run, Ledger(ledger), work)
+
+    def checkpoint(self, run: RunConfig, ledger: Path, work: Path) -> Any:
+        """The same again: the training's own checkpoints know how far it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, run, ledger, work)
+
+
+def run_on_slurm(
+    runs: list[RunConfig],
+    ledger: Ledger,
+    work: Path,
+    *,
+    n_workers: int | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+    cluster: str = "slurm",
+) -> list[RunConfig]:
+    """Train what the ledger does not have yet, at most `n_workers` jobs at a time, and wait for the end.
+
+    Returns the runs whose job failed. Raises `InputError` without submitit or Slurm, or where a job found its
+    configuration wrong; then, and when interrupted, the other jobs are cancelled. `cluster` is submitit's: `local`
+    runs the jobs as processes of this machine.
+    """
+    done = ledger.keys()
+    waiting = [run for run in runs if run.key not in done]
+    if not waiting:
+        return []
+    executor = _executor(work.resolve(), cluster, n_workers or len(waiting))
+    places = [ledger.path.resolve()] * len(waiting), [work.resolve()] * len(waiting)
+    jobs = dict(zip((run.key for run in waiting), executor.map_array(_Job(), waiting, *places), strict=True))
+    failed: list[RunConfig] = []
+    try:
+        while waiting:
+            for run in [one for one in waiting if jobs[one.key].done()]:
+                waiting.remove(run)
+                problem = _problem_of(jobs[run.key])
+                if isinstance(problem, Exception):
+                    failed.append(run)
+                elif problem:
+                    raise InputError(problem)
+                on_event(Event(run, "given up" if run in failed else "finished", share=1.0))
+            time.sleep(SECONDS_BETWEEN_LOOKS if cluster == "slurm" else 0.1)
+    finally:
+        for run in waiting:
+            jobs[run.key].cancel()
+    return failed
+
+
+def _problem_of(job: Any) -> str | Exception | None:
+    """What a job that has ended says is wrong, or how it failed."""
+    try:
+        result: str | None = job.result()
+    except Exception as error:  # submitit hands on whatever the job raised, in classes of its own
+        return error
+    return result
+
+
+def _executor(work: Path, cluster: str, n_workers: int) -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise InputError("engine = 'slurm' needs submitit; install it with: pip install 'moe-lib[slurm]'") from None
+    if cluster == "slurm" and shutil.which("sbatch") is None:
+        raise InputError("engine = 'slurm' needs Slurm's sbatch, and it is not here; use local")
+    work.mkdir(parents=True, exist_ok=True)
+    executor = submitit.AutoExecutor(folder=work / "slurm", cluster=cluster, slurm_max_num_timeout=REQUEUES)
+    executor.update_parameters(name="moe-lib", cpus_per_task=1, timeout_min=MINUTES, slurm_array_parallelism=n_workers)
+    return executor
