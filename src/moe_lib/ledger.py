@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,11 @@ class Ledger:
     def rows(self) -> list[Row]:
         """Every row in the order it was written; `InputError` names a line that is no row, or repeats a key."""
         return list(self._parse(self.path.read_bytes())) if self.path.exists() else []
+
+    def select(self, keys: Iterable[str]) -> list[Row]:
+        """The rows with these keys, in the order of the keys; those that are not there are left out."""
+        rows = {row["key"]: row for row in self.rows()}
+        return [rows[key] for key in keys if key in rows]
 
     def keys(self) -> set[str]:
         """Keys of the runs that are done."""

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.sweeps.tuning import PeakRate, best_rates, fit_rule, regret
+from moe_lib.sweeps.tuning import PeakRate, best_rates, fit_rule, one_change, regret
 
 TRUE = PeakRate(at_reference=0.01, size=-0.3, density=0.2, budget=-0.1)
 GRID_STEP = 0.1 * (np.log(2) / 2) ** 2  # the best run may lie half a step from the best rate
@@ -64,3 +64,27 @@ def test_one_cell_is_too_few_for_a_rule() -> None:
 
 def test_rates_have_two_digits() -> None:
     assert PeakRate(at_reference=0.0123456)(1e5, 0, 1e13) == 0.012
+
+
+def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> None:
+    def a_run(sparsity: float, loss: float, **fields: float) -> dict[str, object]:
+        training = {"learning_rate": 0.01, "router_rate": 1.0, "seed": 0} | fields
+        return {"sparsity": sparsity, "loss": loss, "config": {"model": {}, "training": training}}
+
+    rows = [
+        a_run(0.0, 4.0),
+        a_run(0.0, 4.2, seed=1),
+        a_run(0.0, 4.3, learning_rate=0.02),
+        a_run(0.9, 3.5),
+        a_run(0.9, 3.4, router_rate=0.3),
+        a_run(0.9, 3.0, router_rate=0.3, learning_rate=0.02),
+    ]
+    found = one_change(rows, {"training.learning_rate": 0.01, "training.router_rate": 1.0})
+    differences = {(row["sparsity"], row["change"]): row["difference"] for row in found.to_dict("records")}
+    assert differences == {
+        (0.0, ""): 0.0,
+        (0.0, "learning_rate = 0.02"): pytest.approx(0.2),
+        (0.9, ""): 0.0,
+        (0.9, "router_rate = 0.3"): pytest.approx(-0.1),
+    }
+    assert list(found.loc[found["change"] == "", "n"]) == [2, 1]

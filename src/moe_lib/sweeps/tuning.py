@@ -125,3 +125,26 @@ def _regrets(table: pd.DataFrame, rule: PeakRate, batch_size: int) -> Iterator[d
             "regret": max(0.0, float(curve(at)) - float(runs["loss"].min())),
             "inside": bool(log_rates[0] <= np.log(rate) <= log_rates[-1]),
         }
+
+
+def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame:
+    """Runs that differ from a base in one field and, it may be, the seed: what the field changes in the loss.
+
+    `base` has the base's fields by path (`training.router_rate`); fields that it does not name, and the numbers of
+    experts, may differ between cells but not from the base of their cell. Columns sparsity, change (empty for the base
+    itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
+    """
+    table = pd.DataFrame(
+        [{"sparsity": row["sparsity"], "change": _change(row["config"], base), "loss": row["loss"]} for row in rows]
+    ).dropna(subset="change")
+    means = table.groupby(["sparsity", "change"], sort=False)["loss"].agg(["size", "mean"]).reset_index()
+    means = means.rename(columns={"size": "n", "mean": "loss"})
+    start = means[means["change"] == ""].set_index("sparsity")["loss"]
+    return means.assign(difference=means["loss"] - means["sparsity"].map(start))
+
+
+def _change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
+    """The field in which a run differs from the base; None where there are several."""
+    fields = ((path, config[path.split(".")[0]].get(path.split(".")[1])) for path in base)
+    changed = [f"{path.split('.')[1]} = {value:g}" for path, value in fields if value not in (None, base[path])]
+    return None if len(changed) > 1 else "".join(changed)
