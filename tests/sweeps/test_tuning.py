@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.sweeps.tuning import PeakRate, best_rates, fit_rule, one_change, regret
+from moe_lib.sweeps.tuning import PeakRate, best_rates, fit_rule, one_change, regret, seed_spread
 
 TRUE = PeakRate(at_reference=0.01, size=-0.3, density=0.2, budget=-0.1)
 GRID_STEP = 0.1 * (np.log(2) / 2) ** 2  # the best run may lie half a step from the best rate
@@ -88,3 +88,17 @@ def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> 
         (0.9, "router_rate = 0.3"): pytest.approx(-0.1),
     }
     assert list(found.loc[found["change"] == "", "n"]) == [2, 1]
+
+
+def test_the_spread_of_seeds_is_pooled_over_the_runs_that_differ_in_nothing_else() -> None:
+    def a_run(sparsity: float, loss: float, rate: float, seed: int) -> dict[str, object]:
+        return {"sparsity": sparsity, "loss": loss, "config": {"training": {"learning_rate": rate, "seed": seed}}}
+
+    rows = [
+        *(a_run(0.0, loss, 0.01, seed) for seed, loss in enumerate((4.0, 4.1, 4.2))),
+        *(a_run(0.0, loss, 0.02, seed) for seed, loss in enumerate((5.0, 5.2))),
+        a_run(0.9, 3.0, 0.01, 0),
+    ]
+    spread = seed_spread(rows)
+    assert list(spread.index) == [0.0]
+    assert spread[0.0] == pytest.approx(((0.02 + 0.02) / 3) ** 0.5)

@@ -4,6 +4,7 @@ A cell is what is tuned for: one model at one budget. Tables have a row a run, w
 built), sparsity and flops, which name the cell, and batch_size, learning_rate and loss (nats a token).
 """
 
+import json
 from collections.abc import Hashable, Iterator
 from typing import Annotated, Any
 
@@ -130,12 +131,11 @@ def _regrets(table: pd.DataFrame, rule: PeakRate, batch_size: int) -> Iterator[d
 def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame:
     """Runs that differ from a base in one field and, it may be, the seed: what the field changes in the loss.
 
-    `base` has the base's fields by path (`training.router_rate`); fields that it does not name, and the numbers of
-    experts, may differ between cells but not from the base of their cell. Columns sparsity, change (empty for the base
-    itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
+    `base` has the fields that are compared, by path (`training.router_rate`). Columns sparsity, change (empty for the
+    base itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
     """
     table = pd.DataFrame(
-        [{"sparsity": row["sparsity"], "change": _change(row["config"], base), "loss": row["loss"]} for row in rows]
+        [{"sparsity": row["sparsity"], "change": change(row["config"], base), "loss": row["loss"]} for row in rows]
     ).dropna(subset="change")
     means = table.groupby(["sparsity", "change"], sort=False)["loss"].agg(["size", "mean"]).reset_index()
     means = means.rename(columns={"size": "n", "mean": "loss"})
@@ -143,8 +143,22 @@ def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame
     return means.assign(difference=means["loss"] - means["sparsity"].map(start))
 
 
-def _change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
-    """The field in which a run differs from the base; None where there are several."""
+def change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
+    """The field in which a run's configuration differs from the base; empty where none does, None where several do."""
     fields = ((path, config[path.split(".")[0]].get(path.split(".")[1])) for path in base)
     changed = [f"{path.split('.')[1]} = {value:g}" for path, value in fields if value not in (None, base[path])]
     return None if len(changed) > 1 else "".join(changed)
+
+
+def seed_spread(rows: list[dict[str, Any]]) -> "pd.Series[float]":
+    """Standard deviation of the loss between runs that differ only in their seed, pooled, by sparsity; nats."""
+    table = pd.DataFrame([{"sparsity": row["sparsity"], "loss": row["loss"], "run": _unseeded(row)} for row in rows])
+    groups = table.groupby(["sparsity", "run"])["loss"]
+    squares, freedom = groups.var() * (groups.size() - 1), groups.size() - 1
+    variance = squares.groupby("sparsity").sum() / freedom.groupby("sparsity").sum()
+    return variance.dropna() ** 0.5
+
+
+def _unseeded(row: dict[str, Any]) -> str:
+    config = row["config"]
+    return json.dumps(config | {"training": config["training"] | {"seed": None}}, sort_keys=True)
