@@ -100,7 +100,7 @@ def test_a_run_that_cannot_be_is_named(small_run: RunConfig, tmp_path: Path) -> 
 def test_a_run_that_diverges_leaves_its_row_and_the_sweep_goes_on(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
-    wild = small_run.with_(training=small_run.training.with_(learning_rate=1e4, warmup_fraction=0.0))
+    wild = small_run.with_(training=small_run.training.with_(learning_rate=1e2, warmup_fraction=0.0))
     ledger = Ledger(tmp_path / "runs.jsonl")
     assert run_sweep([wild, small_run], ledger, tmp_path / "work", n_workers=1) == []
     assert [(row["key"], row["status"]) for row in ledger.rows()] == [(wild.key, "diverged"), (small_run.key, "done")]
