@@ -33,7 +33,12 @@ inline void tile(Strided a, const float* b, long b_row, float* c, long c_row, lo
 template <int L, int R, int C>
 inline void panel(Strided a, const float* b, long b_row, float* c, long c_row, long m, long k, bool add) {
     long r = 0;
-    for (; r + R <= m; r += R) tile<L, R, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, k, add);
+    for (; r + R <= m; r += R) {
+        if (a.column == 1)  // weights that few tokens read come from memory: ask for the next tile's rows early
+            for (long next = r + R; next < std::min(r + 2 * R, m); next++)
+                for (long p = 0; p < k; p += 16) __builtin_prefetch(a.at + next * a.row + p);
+        tile<L, R, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, k, add);
+    }
     if constexpr (R > 1)
         if (r < m) panel<L, R == 6 ? 4 : R / 2, C>(a.from(r, 0), b, b_row, c + r * c_row, c_row, m - r, k, add);
 }
@@ -47,6 +52,7 @@ static void product(Strided a, const float* b, long b_row, float* c, long c_row,
         for (; j + WIDE * LANES <= n; j += WIDE * LANES)
             panel<LANES, 6, WIDE>(a, b + j, b_row, c + j, c_row, m, depth, add);
         for (; j + 2 * LANES <= n; j += 2 * LANES) panel<LANES, 6, 2>(a, b + j, b_row, c + j, c_row, m, depth, add);
+        for (; j + 24 <= n; j += 24) panel<8, 6, 3>(a, b + j, b_row, c + j, c_row, m, depth, add);
         for (; j + LANES <= n; j += LANES) panel<LANES, 12, 1>(a, b + j, b_row, c + j, c_row, m, depth, add);
         for (; j + 8 <= n; j += 8) panel<8, 12, 1>(a, b + j, b_row, c + j, c_row, m, depth, add);
         for (; j + 4 <= n; j += 4) panel<4, 6, 1>(a, b + j, b_row, c + j, c_row, m, depth, add);
