@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -96,7 +97,8 @@ def sweep(
         _print_plan(table, console)
         return
     rows.require_writable()
-    waiting = [run for run in runs if run.key not in rows]
+    done = rows.keys()
+    waiting = [run for run in runs if run.key not in done]
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
     with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:
         given_up = engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
@@ -136,7 +138,9 @@ def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpu
 
 
 def _print_plan(table: "pd.DataFrame", console: Console) -> None:
-    printed = Table("S", "shape", "C", "N", "N_a", "D", "steps", "epochs", "core-h")
+    printed = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("S", "shape", "C", "N", "N_a", "D", "steps", "epochs", "core-h"):
+        printed.add_column(name, justify="right", no_wrap=True)
     for row in table.to_dict("records"):
         hours = "done" if row["done"] else f"{row['core_hours']:.2f}"
         millions = (f"{row[name] / 1e6:.2f}M" for name in ("n_params", "n_params_active", "n_tokens"))
@@ -150,6 +154,14 @@ def _print_plan(table: "pd.DataFrame", console: Console) -> None:
             hours,
         )
     console.print(printed)
-    left = table.loc[~table["done"], "core_hours"].sum(skipna=False)
-    hours = "hours unknown until the ledger has a row" if math.isnan(left) else f"{left:.1f} core-hours left"
-    console.print(f"{len(table)} runs, {int(table['done'].sum())} done; {hours}")
+    budgets = table.assign(
+        budget=[f"{flops:.0e}" for flops in table["flops"]], left=table["core_hours"] * ~table["done"]
+    )
+    for budget, own in budgets.groupby("budget"):
+        console.print(f"about {budget} FLOPs: {len(own):4} runs, {_hours(own['left'].sum(skipna=False))}")
+    left = _hours(budgets["left"].sum(skipna=False))
+    console.print(f"in all: {len(table)} runs, {int(table['done'].sum())} done; {left}")
+
+
+def _hours(hours: float) -> str:
+    return "hours unknown until the ledger has a row" if math.isnan(hours) else f"{hours:.1f} core-hours left"
