@@ -44,8 +44,8 @@ class PeakRate(Config):
 
 
 def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The ledger's rows as tuning runs; a run that diverged has the loss NaN, and keeps its place."""
-    return pd.DataFrame(
+    """The ledger's rows as tuning runs, seeds averaged; a run that diverged has the loss NaN, and keeps its place."""
+    table = pd.DataFrame(
         [
             {
                 **{name: row["config"]["model"][name] for name in ("d_model", "n_layers")},
@@ -56,6 +56,7 @@ def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
             for row in rows
         ]
     )
+    return table.groupby([name for name in table if name != "loss"], sort=False, as_index=False).mean()
 
 
 def best_rates(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +72,7 @@ def best_rates(table: pd.DataFrame) -> pd.DataFrame:
 def _vertex(runs: pd.DataFrame) -> dict[Hashable, Any]:
     runs = runs.sort_values("learning_rate", ignore_index=True)
     at = int(np.nanargmin(runs["loss"]))
-    best: dict[Hashable, Any] = runs.loc[at].to_dict()
+    best: dict[Hashable, Any] = {name: runs[name].iloc[at] for name in runs}
     best |= {"lowest": best["loss"], "bracketed": False}
     three = runs.loc[at - 1 : at + 1]
     if len(three) == 3 and three["loss"].notna().all():
