@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -67,21 +68,24 @@ def test_a_full_disk_ends_in_a_sentence_and_the_run_goes_on_with_more_room(
     assert case.is_what_stands(out, ledger)
 
 
-@pytest.fixture
-def file_limit() -> Iterator[Callable[[int], None]]:
-    """Let no file of this process grow beyond so many bytes: the kernel then writes a part and refuses the rest."""
+@contextmanager
+def file_limit(n_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes: the kernel then writes a part and refuses the rest.
+
+    The log of the tests is such a file too: nothing may be printed meanwhile.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n_bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_checkpoint_that_cannot_be_written_whole_leaves_nothing(
-    moe_here: Callable, case, file_limit: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_a_checkpoint_that_cannot_be_written_whole_leaves_nothing(moe_here: Callable, case, tmp_path: Path) -> None:
     out, ledger = tmp_path / "out", tmp_path / "runs.jsonl"
-    file_limit(20_000)
-    stopped = moe_here(*arguments(case, out, ledger), *OFTEN)
-    file_limit(resource.RLIM_INFINITY)
+    with file_limit(20_000):
+        stopped = moe_here(*arguments(case, out, ledger), *OFTEN)
     assert stopped.returncode == 2
     assert "File too large" in stopped.stderr
     assert stopped.stderr.count("\n") == 1
@@ -90,12 +94,11 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_nothing(
     assert case.is_what_stands(out, ledger)
 
 
-def test_a_row_that_the_disk_takes_in_part_is_no_row(file_limit: Callable[[int], None], tmp_path: Path) -> None:
+def test_a_row_that_the_disk_takes_in_part_is_no_row(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.jsonl")
     ledger.append({"key": "a"})
     before = ledger.path.read_bytes()
-    file_limit(len(before) + 100)
-    with pytest.raises(OSError, match=r"File too large.*runs\.jsonl"):
+    with pytest.raises(OSError, match=r"File too large.*runs\.jsonl"), file_limit(len(before) + 100):
         ledger.append({"key": "b", "text": "long" * 100})
     assert ledger.path.read_bytes() == before
 
