@@ -14,7 +14,7 @@ import reprlib
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +28,7 @@ Weight = Annotated[float, Field(ge=0, le=1e3)]
 Positive = Annotated[float, Field(gt=0, le=1e30)]
 Base = Annotated[float, Field(ge=1, le=1e30)]
 Rate = Annotated[float, Field(ge=1e-12, le=1e6)]
+Precision = Literal["float32", "bfloat16"]
 Epsilon = Annotated[float, Field(ge=1e-30, le=1)]
 
 MLP_RATIO = 4  # hidden width of a base GLU in units of d_model, Appendix C
@@ -186,7 +187,9 @@ class TrainingConfig(Config):
     `batch_size` counts sequences of the model's context length. `fact_share` of the sequences tell invented facts, and
     the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused. The router's rate
     is `router_rate` times that of all else. `expert_spread` is how far a layer's experts start apart: at 1 they are
-    independent, at 0 they would be alike.
+    independent, at 0 they would be alike. With `precision` bfloat16 the inputs of the large products (projections,
+    experts, unembedding; forward and backward) are rounded to it in training, and all else is float32: sums, weights,
+    optimiser, router, norms, attention, loss, and the evaluation.
     """
 
     flops: Positive
@@ -205,6 +208,7 @@ class TrainingConfig(Config):
     fact_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     router_rate: Positive = 1.0
     expert_spread: Annotated[float, Field(gt=0, le=1)] = 1.0
+    precision: Precision = "float32"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

@@ -126,7 +126,7 @@ class StandIn:
                     stand_in.load_balancing.append((load_E, scores))
                 weights = [w.view(args.moe_num_experts, -1, args.hidden_size) for w in self.mlp.parameters()]
                 gate_NE = torch.zeros_like(scores).scatter(1, expert_NK, gate_NK)
-                outputs = (gate_NE[:, e, None] * glu(x, *(w[e] for w in weights)) for e in range(args.moe_num_experts))
+                outputs = (glu(x, gate_NE[:, e], *(w[e] for w in weights), False) for e in range(args.moe_num_experts))
                 return torch.stack(list(outputs)).sum(dim=0)
 
         layer = nn.Module()

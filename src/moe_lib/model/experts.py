@@ -7,33 +7,34 @@ with `loop`, the one to read, in outputs and gradients.
 
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe_lib.config import ModelConfig
+from moe_lib.config import ModelConfig, Precision
 from moe_lib.errors import InputError, Notice
 from moe_lib.model import megablocks, native
 from moe_lib.model.operations import operations_of
-from moe_lib.model.reference import loop
+from moe_lib.model.reference import glu, loop
 from moe_lib.model.router import Router, gate_scale
 from moe_lib.model.routing import Routing
 from moe_lib.native import why_not
 
-Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor], Tensor]
+Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor, bool], Tensor]
 
 
-def grouped_mm(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
+def grouped_mm(
+    x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
+) -> Tensor:
     """All experts at once by `torch.nn.functional.grouped_mm` on tokens sorted by expert (float32 and bfloat16)."""
     n_active = routing.expert_NK.shape[1]
     order_A = routing.expert_NK.flatten().argsort(stable=True)
     token_A = order_A // n_active
     ends_E = routing.load_E.cumsum(0).to(torch.int32)
-    x_AD = x_ND[token_A]
-    hidden_AF = F.silu(F.grouped_mm(x_AD, w1_EFD.mT, offs=ends_E)) * F.grouped_mm(x_AD, v1_EFD.mT, offs=ends_E)
-    y_AD = F.grouped_mm(hidden_AF, w2_EFD, offs=ends_E) * routing.gate_NK.flatten()[order_A, None]
+    gate_A = routing.gate_NK.flatten()[order_A]
+    y_AD = glu(x_ND[token_A], gate_A, w1_EFD, v1_EFD, w2_EFD, rounded, partial(F.grouped_mm, offs=ends_E))
     return torch.zeros_like(x_ND).index_add(0, token_A, y_AD)
 
 
@@ -89,25 +90,26 @@ class ExpertWeights(nn.Module):
 class Experts(nn.Module):
     """The experts of a layer behind one back end; with a single expert, a plain GLU."""
 
-    def __init__(self, model: ModelConfig, backend: str) -> None:
+    def __init__(self, model: ModelConfig, backend: str, precision: Precision = "float32") -> None:
         super().__init__()
         check_backend(backend)
         self.mlp = ExpertWeights(model)
         self.backend = BACKENDS[backend]
+        self.rounded = precision == "bfloat16"
 
     def forward(self, x_ND: Tensor, routing: Routing) -> Tensor:
         """Sum over a token's experts of gate times expert."""
-        return self.backend(x_ND, routing, *self.mlp.by_expert())
+        return self.backend(x_ND, routing, *self.mlp.by_expert(), self.rounded and self.training)
 
 
 class MixtureOfExperts(nn.Module):
     """Router and experts of a layer."""
 
-    def __init__(self, model: ModelConfig, backend: str) -> None:
+    def __init__(self, model: ModelConfig, backend: str, precision: Precision = "float32") -> None:
         super().__init__()
         operations = operations_of(backend)
         self.router = Router(model.d_model, model.n_experts, model.n_experts_active, operations)
-        self.experts = Experts(model, backend)
+        self.experts = Experts(model, backend, precision)
         self.scale = gate_scale(model)
 
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Routing]:
@@ -117,7 +119,13 @@ class MixtureOfExperts(nn.Module):
         return (y_ND if self.scale == 1 else y_ND * self.scale), routing
 
 
-def make_layer(model: ModelConfig, backend: str) -> nn.Module:
+def make_layer(model: ModelConfig, backend: str, precision: Precision = "float32") -> nn.Module:
     """A layer's router and experts; whatever computes them, the names and the layout of the weights are the same."""
     check_backend(backend)
-    return megablocks.MegablocksExperts(model) if backend == "megablocks" else MixtureOfExperts(model, backend)
+    if backend != "megablocks":
+        return MixtureOfExperts(model, backend, precision)
+    if precision != "float32":
+        raise InputError(
+            f"precision = {precision!r} is not for backend = 'megablocks', which has its own; leave it out"
+        )
+    return megablocks.MegablocksExperts(model)

@@ -30,20 +30,21 @@ def _fits(x: Tensor) -> bool:
 
 class _Linear(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, w: Tensor, rounded: bool) -> Tensor:
         x, w = x.contiguous(), w.contiguous()
         y = x.new_empty(*x.shape[:-1], len(w))
-        call("linear", x, w, x.numel() // w.shape[1], w.shape[1], len(w), y)
+        ctx.sizes = (x.numel() // w.shape[1], w.shape[1], len(w), rounded)
+        call("linear", x, w, *ctx.sizes, y)
         ctx.save_for_backward(x, w)
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:
         x, w = ctx.saved_tensors
         dx, dw = torch.empty_like(x), torch.empty_like(w)
-        call("linear_backward", x, w, dy.contiguous(), x.numel() // w.shape[1], w.shape[1], len(w), dx, dw)
-        return dx, dw
+        call("linear_backward", x, w, dy.contiguous(), *ctx.sizes, dx, dw)
+        return dx, dw, None
 
 
 class _Norm(Function):
@@ -119,11 +120,19 @@ class _Route(Function):
 class _Experts(Function):
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, expert_NK: Tensor, gate_NK: Tensor, w1: Tensor, v1: Tensor, w2: Tensor, kept: bool
+        ctx: Any,
+        x_ND: Tensor,
+        expert_NK: Tensor,
+        gate_NK: Tensor,
+        w1: Tensor,
+        v1: Tensor,
+        w2: Tensor,
+        rounded: bool,
+        kept: bool,
     ) -> Tensor:
         inputs = tuple(value.contiguous() for value in (x_ND, expert_NK, gate_NK, w1, v1, w2))
         n_experts, f, d = w1.shape
-        ctx.sizes = (len(x_ND), d, f, n_experts, expert_NK.shape[1])
+        ctx.sizes = (len(x_ND), d, f, n_experts, expert_NK.shape[1], rounded)
         y_ND = torch.empty_like(inputs[0])
         lanes = expert_NK.numel() + PADDED * n_experts if kept else CHUNK
         hidden = x_ND.new_empty(2 * f * lanes)
@@ -138,14 +147,14 @@ class _Experts(Function):
         dx, dgate, dw1, dv1, dw2 = (torch.empty_like(value) for value in (x_ND, gate_NK, w1, v1, w2))
         inputs = (x_ND, expert_NK, gate_NK, w1, v1, w2, hidden, dy_ND.contiguous())
         call("experts_backward", *inputs, *ctx.sizes, dx, dgate, dw1, dv1, dw2)
-        return dx, None, dgate, dw1, dv1, dw2, None
+        return dx, None, dgate, dw1, dv1, dw2, None, None
 
 
 class _NextTokenNll(Function):
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, w_VD: Tensor, target_N: Tensor, kept: bool) -> Tensor:
+    def forward(ctx: Any, x_ND: Tensor, w_VD: Tensor, target_N: Tensor, rounded: bool, kept: bool) -> Tensor:
         x_ND, w_VD, target_N = x_ND.contiguous(), w_VD.contiguous(), target_N.contiguous()
-        ctx.sizes = (*x_ND.shape, len(w_VD))
+        ctx.sizes = (*x_ND.shape, len(w_VD), rounded)
         nll_N, log_partition_N = (x_ND.new_empty(len(x_ND)) for _ in range(2))
         logits = x_ND.new_empty(-(-len(x_ND) // CHUNK) if kept else 1, len(w_VD), CHUNK)
         call("next_token_nll", x_ND, w_VD, target_N, *ctx.sizes, kept, nll_N, log_partition_N, logits)
@@ -158,12 +167,12 @@ class _NextTokenNll(Function):
         x_ND, w_VD, *_ = ctx.saved_tensors
         dx, dw = torch.empty_like(x_ND), torch.empty_like(w_VD)
         call("next_token_nll_backward", *ctx.saved_tensors, dnll_N.contiguous(), *ctx.sizes, dx, dw)
-        return dx, dw, None, None
+        return dx, dw, None, None, None
 
 
-def linear(x: Tensor, w: Tensor) -> Tensor:
+def linear(x: Tensor, w: Tensor, rounded: bool = False) -> Tensor:
     """As `reference.linear`."""
-    return _apply(_Linear, x, w) if _fits(x) else reference.linear(x, w)
+    return _apply(_Linear, x, w, rounded) if _fits(x) else reference.linear(x, w, rounded)
 
 
 def norm(x: Tensor, w_D: Tensor) -> Tensor:
@@ -186,18 +195,20 @@ def route(logits_NE: Tensor, n_active: int) -> Routing:
     )
 
 
-def experts(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
+def experts(
+    x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
+) -> Tensor:
     """As `reference.loop`; a block of an expert's tokens goes through its GLU without leaving the cache."""
     if not _fits(x_ND):
-        return reference.loop(x_ND, routing, w1_EFD, v1_EFD, w2_EFD)
-    kept = torch.is_grad_enabled()
-    y_ND: Tensor = _apply(_Experts, x_ND, routing.expert_NK, routing.gate_NK, w1_EFD, v1_EFD, w2_EFD, kept)
+        return reference.loop(x_ND, routing, w1_EFD, v1_EFD, w2_EFD, rounded)
+    inputs = (x_ND, routing.expert_NK, routing.gate_NK, w1_EFD, v1_EFD, w2_EFD)
+    y_ND: Tensor = _apply(_Experts, *inputs, rounded, torch.is_grad_enabled())
     return y_ND
 
 
-def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor) -> Tensor:
+def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor, rounded: bool = False) -> Tensor:
     """As `reference.next_token_nll`; logits exist a chunk at a time, and without gradients one chunk only."""
     if not _fits(x_ND):
-        return reference.next_token_nll(x_ND, w_VD, target_N)
-    nll_N: Tensor = _apply(_NextTokenNll, x_ND, w_VD, target_N, torch.is_grad_enabled())
+        return reference.next_token_nll(x_ND, w_VD, target_N, rounded)
+    nll_N: Tensor = _apply(_NextTokenNll, x_ND, w_VD, target_N, rounded, torch.is_grad_enabled())
     return nll_N

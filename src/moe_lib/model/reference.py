@@ -1,17 +1,48 @@
-"""What a layer computes, in plain PyTorch: any device, any floating dtype. `native` computes the same."""
+"""What a layer computes, in plain PyTorch: any device, any floating dtype. `native` computes the same.
+
+A product that is `rounded` has both inputs rounded to bfloat16, and the gradient that comes back to it as well, so
+that the two products of its backward pass take rounded inputs too; sums and results keep their dtype.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from moe_lib.model.routing import Routing
 
 NORM_EPSILON = 1e-5
 
 
-def linear(x: Tensor, w: Tensor) -> Tensor:
+class _Round(Function):
+    """To bfloat16 and back: the value on its way forward, or the gradient on its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, forward: bool) -> Tensor:
+        ctx.forward = forward
+        return x.to(torch.bfloat16).to(x.dtype) if forward else x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, dx: Tensor) -> tuple[Tensor, None]:
+        return (dx if ctx.forward else dx.to(torch.bfloat16).to(dx.dtype)), None
+
+
+def _round(x: Tensor, forward: bool) -> Tensor:
+    y: Tensor = _Round.apply(x, forward)  # type: ignore[no-untyped-call]
+    return y
+
+
+def product(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, rounded: bool) -> Tensor:
+    """`function(a, b)`, linear in both, of a and b as they are or `rounded`."""
+    return _round(function(_round(a, True), _round(b, True)), False) if rounded else function(a, b)
+
+
+def linear(x: Tensor, w: Tensor, rounded: bool = False) -> Tensor:
     """x w' for x [..., D] and w [rows, D]."""
-    return F.linear(x, w)
+    return product(F.linear, x, w, rounded)
 
 
 def norm(x: Tensor, w_D: Tensor) -> Tensor:
@@ -48,23 +79,34 @@ def route(logits_NE: Tensor, n_active: int) -> Routing:
     return Routing.of(expert_NK, gate_NK, load_E, probability_NE.mean(dim=0), log_partition_N1, entropy)
 
 
-def glu(x_ND: Tensor, w1_FD: Tensor, v1_FD: Tensor, w2_FD: Tensor) -> Tensor:
-    """One expert on N tokens."""
-    return (F.silu(x_ND @ w1_FD.mT) * (x_ND @ v1_FD.mT)) @ w2_FD
+def glu(
+    x_ND: Tensor,
+    gate_N: Tensor,
+    w1_FD: Tensor,
+    v1_FD: Tensor,
+    w2_FD: Tensor,
+    rounded: bool,
+    multiply: Callable[[Tensor, Tensor], Tensor] = torch.matmul,
+) -> Tensor:
+    """One expert on N tokens, times their gates; these meet the hidden values, before the last product rounds."""
+    a_NF, b_NF = (product(multiply, x_ND, w_FD.mT, rounded) for w_FD in (w1_FD, v1_FD))
+    return product(multiply, F.silu(a_NF) * b_NF * gate_N[:, None], w2_FD, rounded)
 
 
-def loop(x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor) -> Tensor:
+def loop(
+    x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
+) -> Tensor:
     """The experts, one after the other."""
     y_ND = torch.zeros_like(x_ND)
     for e in range(w1_EFD.shape[0]):
         token_A, slot_A = (routing.expert_NK == e).nonzero(as_tuple=True)
-        expert_AD = glu(x_ND[token_A], w1_EFD[e], v1_EFD[e], w2_EFD[e])
-        y_ND = y_ND.index_add(0, token_A, expert_AD * routing.gate_NK[token_A, slot_A, None])
+        gate_A = routing.gate_NK[token_A, slot_A]
+        y_ND = y_ND.index_add(0, token_A, glu(x_ND[token_A], gate_A, w1_EFD[e], v1_EFD[e], w2_EFD[e], rounded))
     return y_ND
 
 
-def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor) -> Tensor:
+def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor, rounded: bool = False) -> Tensor:
     """Negative log-likelihood [N] of targets (int64) under softmax(w x), nats, at least float32."""
-    logits_NV = F.linear(x_ND, w_VD)
+    logits_NV = linear(x_ND, w_VD, rounded)
     exact_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
     return F.cross_entropy(exact_NV, target_N, reduction="none")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from moe_lib.config import ModelConfig
+from moe_lib.config import ModelConfig, Precision
 from moe_lib.errors import InputError
 from moe_lib.model.experts import default_backend, make_layer
 from moe_lib.model.operations import Operations, operations_of
@@ -50,7 +50,7 @@ def rotary_table(n_positions: int, d_head: int, base: float) -> tuple[Tensor, Te
 class Attention(nn.Module):
     """Causal multi-head self-attention with QK-norm and rotary positions."""
 
-    def __init__(self, model: ModelConfig, operations: Operations) -> None:
+    def __init__(self, model: ModelConfig, operations: Operations, precision: Precision) -> None:
         super().__init__()
         d = model.d_model
         self.qkv = nn.Linear(d, 3 * d, bias=False)
@@ -58,25 +58,27 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
         self.k_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
         self.operations = operations
+        self.rounded = precision == "bfloat16"
 
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
         """Attention's output [B, T, D]."""
-        qkv = self.operations.linear(x_BTD, self.qkv.weight)
+        rounded = self.rounded and self.training
+        qkv = self.operations.linear(x_BTD, self.qkv.weight, rounded)
         q_weight_D, k_weight_D = (norm.weight if norm else None for norm in (self.q_norm, self.k_norm))
         mixed_BTD = self.operations.attention(qkv, q_weight_D, k_weight_D, cos_TW, sin_TW)
-        return self.operations.linear(mixed_BTD, self.out.weight)
+        return self.operations.linear(mixed_BTD, self.out.weight, rounded)
 
 
 class Block(nn.Module):
     """One layer: attention, then experts, each behind a norm and added to its input."""
 
-    def __init__(self, model: ModelConfig, backend: str) -> None:
+    def __init__(self, model: ModelConfig, backend: str, precision: Precision) -> None:
         super().__init__()
         self.operations = operations_of(backend)
         self.attention_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
-        self.attention = Attention(model, self.operations)
+        self.attention = Attention(model, self.operations, precision)
         self.experts_norm = nn.RMSNorm(model.d_model, eps=NORM_EPSILON)
-        self.moe = make_layer(model, backend)
+        self.moe = make_layer(model, backend, precision)
 
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Routing]:
         """The layer's output and how its tokens were routed."""
@@ -90,18 +92,20 @@ class Transformer(nn.Module):
     """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`.
 
     `backend` is how it is computed: `native` (default, where it can be built), `grouped_mm` or `loop`, the reference.
+    `precision` is that of `TrainingConfig`; it holds in training mode, in evaluation mode products are float32.
     """
 
     cos_TW: Tensor
     sin_TW: Tensor
 
-    def __init__(self, config: ModelConfig, backend: str | None = None) -> None:
+    def __init__(self, config: ModelConfig, backend: str | None = None, precision: Precision = "float32") -> None:
         super().__init__()
         self.config = config
         self.backend = backend = backend or default_backend()
         self.operations = operations_of(backend)
+        self.rounded = precision == "bfloat16"
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(Block(config, backend) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config, backend, precision) for _ in range(config.n_layers))
         self.final_norm = nn.RMSNorm(config.d_model, eps=NORM_EPSILON)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied_embeddings:
@@ -128,22 +132,29 @@ class Transformer(nn.Module):
                 x_BTD, routing = block(x_BTD, cos_TW, sin_TW)
                 routings.append(routing)
         x_BTD = self.operations.norm(x_BTD, self.final_norm.weight)
+        rounded = self.rounded and self.training
         if targets_BT is None:
-            logits_BTV = self.operations.linear(x_BTD, self.unembedding.weight)
+            logits_BTV = self.operations.linear(x_BTD, self.unembedding.weight, rounded)
             return Output(logits_BTV.to(asked_on), None, tuple(routings))
         target_N = targets_BT.flatten().to(here)
-        nll_N = self.operations.next_token_nll(x_BTD.flatten(0, 1), self.unembedding.weight, target_N)
+        nll_N = self.operations.next_token_nll(x_BTD.flatten(0, 1), self.unembedding.weight, target_N, rounded)
         return Output(None, nll_N.view_as(targets_BT).to(asked_on), tuple(routings))
 
 
-def build_model(config: ModelConfig, seed: int, backend: str | None = None, expert_spread: float = 1.0) -> Transformer:
+def build_model(
+    config: ModelConfig,
+    seed: int,
+    backend: str | None = None,
+    expert_spread: float = 1.0,
+    precision: Precision = "float32",
+) -> Transformer:
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
     stream divided by the square root of twice the number of layers passed. Norms start at one. Below an `expert_spread`
     of 1 the experts of a layer start near its first: each is sqrt(1 - spread^2) of that and spread of its own.
     """
-    model = Transformer(config, backend)
+    model = Transformer(config, backend, precision)
     generator = torch.Generator().manual_seed(seed)
     into_residual = math.sqrt(2 * config.n_layers * config.layer_repeats)
     for name, weight in model.named_parameters():

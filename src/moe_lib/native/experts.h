@@ -108,7 +108,7 @@ inline void glu(const float* a, const float* b, float* h, long n) {
 // is 0 it holds one block only.
 extern "C" void experts(
     const float* x, const int64_t* expert, const float* gate, const float* w1, const float* v1, const float* w2, long n,
-    long d, long f, long n_experts, long n_active, long kept, float* y, float* hidden) {
+    long d, long f, long n_experts, long n_active, long rounded, long kept, float* y, float* hidden) {
     const Dispatch dispatch(expert, n * n_active, n_experts);
     std::vector<float> rows_in(TOKENS * d), x_columns(TOKENS * d), h(TOKENS * f);
     std::fill_n(y, n * d, 0.0f);
@@ -118,11 +118,13 @@ extern "C" void experts(
         gather(x, block, n_active, d, rows_in.data());
         std::fill(x_columns.begin(), x_columns.end(), 0.0f);
         transpose(rows_in.data(), d, x_columns.data(), lanes, block.n, d);
-        product(rows(w1 + weights, d), x_columns.data(), lanes, a, lanes, f, lanes, d, false);
-        product(rows(v1 + weights, d), x_columns.data(), lanes, b, lanes, f, lanes, d, false);
+        product(rows(w1 + weights, d), x_columns.data(), lanes, a, lanes, f, lanes, d, false, rounded);
+        product(rows(v1 + weights, d), x_columns.data(), lanes, b, lanes, f, lanes, d, false, rounded);
         glu(a, b, h.data(), f * lanes);
-        product(columns(h.data(), lanes), w2 + weights, d, rows_in.data(), d, block.n, d, f, false);
-        for (long i = 0; i < block.n; i++) {
+        for (long j = 0; rounded && j < f * lanes; j += lanes)  // what is rounded forwards is rounded backwards
+            for (long i = 0; i < block.n; i++) h[j + i] *= gate[block.assignment[i]];
+        product(columns(h.data(), lanes), w2 + weights, d, rows_in.data(), d, block.n, d, f, false, rounded);
+        for (long i = 0; !rounded && i < block.n; i++) {
             const float weight = gate[block.assignment[i]];
             for (long j = 0; j < d; j++) rows_in[i * d + j] *= weight;
         }
@@ -147,8 +149,8 @@ inline void glu_backward(
 
 extern "C" void experts_backward(
     const float* x, const int64_t* expert, const float* gate, const float* w1, const float* v1, const float* w2,
-    const float* hidden, const float* dy, long n, long d, long f, long n_experts, long n_active, float* dx,
-    float* dgate, float* dw1, float* dv1, float* dw2) {
+    const float* hidden, const float* dy, long n, long d, long f, long n_experts, long n_active, long rounded,
+    float* dx, float* dgate, float* dw1, float* dv1, float* dw2) {
     const Dispatch dispatch(expert, n * n_active, n_experts);
     std::vector<float> x_rows(TOKENS * d), dy_rows(x_rows), dy_columns(x_rows), dx_rows(x_rows);
     std::vector<float> dh(TOKENS * f), da(dh), db(dh), h(dh), gates(TOKENS), dgates(TOKENS);
@@ -163,18 +165,18 @@ extern "C" void experts_backward(
         gather(dy, block, n_active, d, dy_rows.data());
         std::fill(dy_columns.begin(), dy_columns.end(), 0.0f);
         transpose(dy_rows.data(), d, dy_columns.data(), lanes, block.n, d);
-        product(rows(w2 + weights, d), dy_columns.data(), lanes, dh.data(), lanes, f, lanes, d, false);
+        product(rows(w2 + weights, d), dy_columns.data(), lanes, dh.data(), lanes, f, lanes, d, false, rounded);
         std::fill(gates.begin(), gates.end(), 0.0f), std::fill(dgates.begin(), dgates.end(), 0.0f);
         for (long i = 0; i < block.n; i++) gates[i] = gate[block.assignment[i]];
         for (long j = 0; j < f * lanes; j += lanes)
             glu_backward(a + j, b + j, gates.data(), &dh[j], &da[j], &db[j], &h[j], dgates.data(), lanes);
         for (long i = 0; i < block.n; i++) dgate[block.assignment[i]] = dgates[i];
         const bool add = !block.first;
-        product(rows(da.data(), lanes), x_rows.data(), d, dw1 + weights, d, f, d, block.n, add);
-        product(rows(db.data(), lanes), x_rows.data(), d, dv1 + weights, d, f, d, block.n, add);
-        product(rows(h.data(), lanes), dy_rows.data(), d, dw2 + weights, d, f, d, block.n, add);
-        product(columns(da.data(), lanes), w1 + weights, d, dx_rows.data(), d, block.n, d, f, false);
-        product(columns(db.data(), lanes), v1 + weights, d, dx_rows.data(), d, block.n, d, f, true);
+        product(rows(da.data(), lanes), x_rows.data(), d, dw1 + weights, d, f, d, block.n, add, rounded);
+        product(rows(db.data(), lanes), x_rows.data(), d, dv1 + weights, d, f, d, block.n, add, rounded);
+        product(rows(h.data(), lanes), dy_rows.data(), d, dw2 + weights, d, f, d, block.n, add, rounded);
+        product(columns(da.data(), lanes), w1 + weights, d, dx_rows.data(), d, block.n, d, f, false, rounded);
+        product(columns(db.data(), lanes), v1 + weights, d, dx_rows.data(), d, block.n, d, f, true, rounded);
         scatter_add(dx_rows.data(), block, n_active, d, dx);
     }
 }

@@ -4,16 +4,17 @@
 
 #include "product.h"
 
-extern "C" void linear(const float* x, const float* w, long n, long d, long n_rows, float* y) {
+extern "C" void linear(const float* x, const float* w, long n, long d, long n_rows, long rounded, float* y) {
     std::vector<float> w_columns(d * n_rows);
     transpose(w, d, w_columns.data(), n_rows, n_rows, d);
-    product(rows(x, d), w_columns.data(), n_rows, y, n_rows, n, n_rows, d, false);
+    product(rows(x, d), w_columns.data(), n_rows, y, n_rows, n, n_rows, d, false, rounded);
 }
 
 extern "C" void linear_backward(
-    const float* x, const float* w, const float* dy, long n, long d, long n_rows, float* dx, float* dw) {
-    product(rows(dy, n_rows), w, d, dx, d, n, d, n_rows, false);
-    product(columns(dy, n_rows), x, d, dw, d, n_rows, d, n, false);
+    const float* x, const float* w, const float* dy, long n, long d, long n_rows, long rounded, float* dx,
+    float* dw) {
+    product(rows(dy, n_rows), w, d, dx, d, n, d, n_rows, false, rounded);
+    product(columns(dy, n_rows), x, d, dw, d, n_rows, d, n, false, rounded);
 }
 
 constexpr long CHUNK = 64;   // tokens whose logits lie side by side
@@ -35,8 +36,8 @@ inline void add_exponentials(const float* logits, long n, float* highest, float*
 // nll [n] = log sum_v exp(w_v x) - w_target x, in nats. `logits` keeps [vocabulary, 64] a chunk, or where
 // `kept` is 0 one chunk only.
 extern "C" void next_token_nll(
-    const float* x, const float* w, const int64_t* target, long n, long d, long vocabulary, long kept, float* nll,
-    float* log_partition, float* logits) {
+    const float* x, const float* w, const int64_t* target, long n, long d, long vocabulary, long rounded, long kept,
+    float* nll, float* log_partition, float* logits) {
     std::vector<float> x_columns(d * CHUNK);
     for (long first = 0; first < n; first += CHUNK, logits += kept ? vocabulary * CHUNK : 0) {
         const long tokens = std::min(CHUNK, n - first);
@@ -47,7 +48,7 @@ extern "C" void next_token_nll(
         for (long v = 0; v < vocabulary; v += WORDS) {
             const long words = std::min(WORDS, vocabulary - v);
             float* part = logits + v * CHUNK;
-            product(rows(w + v * d, d), x_columns.data(), CHUNK, part, CHUNK, words, CHUNK, d, false);
+            product(rows(w + v * d, d), x_columns.data(), CHUNK, part, CHUNK, words, CHUNK, d, false, rounded);
             for (long i = 0; i < CHUNK; i += LANES) add_exponentials(part + i, words, highest + i, total + i);
         }
         for (long i = 0; i < tokens; i++) {
@@ -59,7 +60,7 @@ extern "C" void next_token_nll(
 
 extern "C" void next_token_nll_backward(
     const float* x, const float* w, const int64_t* target, const float* logits, const float* log_partition,
-    const float* dnll, long n, long d, long vocabulary, float* dx, float* dw) {
+    const float* dnll, long n, long d, long vocabulary, long rounded, float* dx, float* dw) {
     std::vector<float> dlogits(WORDS * CHUNK);
     for (long first = 0; first < n; first += CHUNK, logits += vocabulary * CHUNK) {
         const long tokens = std::min(CHUNK, n - first);
@@ -77,8 +78,9 @@ extern "C" void next_token_nll_backward(
                 const long word = target[first + i] - v;
                 if (0 <= word && word < words) dlogits[word * CHUNK + i] -= scale[i];
             }
-            product(columns(dlogits.data(), CHUNK), w + v * d, d, dx + first * d, d, tokens, d, words, v > 0);
-            product(rows(dlogits.data(), CHUNK), x + first * d, d, dw + v * d, d, words, d, tokens, first > 0);
+            product(columns(dlogits.data(), CHUNK), w + v * d, d, dx + first * d, d, tokens, d, words, v > 0, rounded);
+            product(rows(dlogits.data(), CHUNK), x + first * d, d, dw + v * d, d, words, d, tokens, first > 0,
+                    rounded);
         }
     }
 }

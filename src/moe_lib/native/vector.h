@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -14,25 +15,27 @@ constexpr int LANES = 8, WIDE = 2;
 constexpr int LANES = 4, WIDE = 4;
 #endif
 
-template <int L>
+template <int L, class T>
 struct VectorOf {
-    typedef float type __attribute__((vector_size(4 * L), aligned(4), may_alias));
+    typedef T type __attribute__((vector_size(4 * L)));
 };
-template <>
-struct VectorOf<1> {
-    typedef float type;
+template <class T>
+struct VectorOf<1, T> {
+    typedef T type;
 };
-template <int L>
-using Vector = typename VectorOf<L>::type;
+template <int L, class T = float>
+using Vector = typename VectorOf<L, T>::type;
 using Floats = Vector<LANES>;
 
-template <int L = LANES>
-inline Vector<L> load(const float* from) {
-    return *reinterpret_cast<const Vector<L>*>(from);
+template <int L = LANES, class T>
+inline Vector<L, T> load(const T* from) {
+    Vector<L, T> value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
 }
 template <int L = LANES>
 inline void store(float* to, Vector<L> value) {
-    *reinterpret_cast<Vector<L>*>(to) = value;
+    std::memcpy(to, &value, sizeof value);
 }
 
 // e^x to 2 units in the last place; NaN stays NaN; below -87.3 the smallest normal number instead of zero.

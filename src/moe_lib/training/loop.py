@@ -69,7 +69,7 @@ def train(
     require_memory(run, memory_bytes())
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
-    model = build_model(run.model, training.seed, backend, training.expert_spread)
+    model = build_model(run.model, training.seed, backend, training.expert_spread, training.precision)
     model.to(device_of(model.backend))
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
@@ -98,7 +98,7 @@ def train(
             save(done)
             saved_at = time.monotonic()
     return Trained(
-        model,
+        model.eval(),
         schedule,
         told,
         stream.epochs_at(done),
