@@ -1,10 +1,12 @@
-"""How much faster a training step of ours is than its peers', on one thread, in float32, as ratios of processor time.
+"""How much faster a training step of ours is than its peers', on one thread, as ratios of processor time.
 
-A step is forward, backward, clipping and AdamW on 4 x 256 tokens, vocabulary 1,024 (a run's defaults). Peers, as
-Hugging Face `transformers` has them: OLMoE with its grouped_mm experts; with one expert the faster of its dense OLMo
-and Llama. They are spared their load-balancing loss; ours computes both of its auxiliary losses. Ours and the peers
-take turns, so that a busy machine slows all alike, and medians are compared. Peak memory is that of a fresh process
-each, above what it held before the model was built (Linux only). Writes `experiments/results/train_benchmark.json`.
+A step is forward, backward, clipping and AdamW on 4 x 256 tokens, vocabulary 1,024 (a run's defaults), in float32 or in
+bfloat16: for ours the precision of `TrainingConfig`, for a peer autocast; the faster of a peer's two counts for both of
+our rows. Peers, as Hugging Face `transformers` has them: OLMoE with its grouped_mm experts; with one expert the faster
+of its dense OLMo and Llama. They are spared their load-balancing loss; ours computes both of its auxiliary losses. Ours
+and the peers take turns, so that a busy machine slows all alike, and medians are compared. Peak memory is that of a
+fresh process each, above what it held before the model was built (Linux only). Writes
+`experiments/results/train_benchmark.json`.
 """
 
 import gc
@@ -26,7 +28,7 @@ from rich.table import Table
 from torch.nn.functional import cross_entropy
 
 from moe_lib.accounting import count_flops
-from moe_lib.config import ModelConfig, TrainingConfig
+from moe_lib.config import ModelConfig, Precision, TrainingConfig
 from moe_lib.files import whole_file
 from moe_lib.model import build_model
 from moe_lib.training.optimizer import make_optimizer
@@ -36,6 +38,8 @@ WIDTHS, EXPERTS = (64, 128, 256), (1, 8, 50)
 WIDTH_PER_LAYER, HEAD_WIDTH, SEQUENCES, CONTEXT, VOCABULARY = 32, 32, 4, 256, 1_024
 ROUNDS, SECONDS_A_TURN, CEILING_SIZE = 5, 0.2, 1_024
 GOALS = {"peer / ours": 2.0, "share of fp32 ceiling": 0.6, "step / dense step": 1.35, "memory / peer's": 1.0}
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 Step = Callable[[], object]
 
@@ -59,9 +63,9 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
 
 
-def ours(config: ModelConfig) -> Step:
+def ours(config: ModelConfig, precision: Precision) -> Step:
     """A step of ours, as `moe-lib train` takes it."""
-    model, (tokens, targets) = build_model(config, seed=0), batch()
+    model, (tokens, targets) = build_model(config, seed=0, precision=precision), batch()
     training = TrainingConfig(flops=1)
     optimizer = make_optimizer(model, training, native=model.backend == "native")
 
@@ -77,7 +81,7 @@ def ours(config: ModelConfig) -> Step:
     return step
 
 
-def peer(config: ModelConfig, kind: str) -> Step:
+def peer(config: ModelConfig, kind: str, precision: Precision) -> Step:
     """A step of the same shape with `transformers` and torch's fused AdamW."""
     import transformers
 
@@ -106,7 +110,9 @@ def peer(config: ModelConfig, kind: str) -> Step:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), fused=True)
 
     def step() -> None:
-        loss = cross_entropy(model(input_ids=tokens).logits.flatten(0, 1), targets.flatten())
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model(input_ids=tokens).logits
+        loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
@@ -124,7 +130,12 @@ def matmul(dtype: torch.dtype) -> Step:
 def steps_of(config: ModelConfig) -> dict[str, Step]:
     """Ours and the peers of a shape."""
     kinds = ("Olmo", "Llama") if config.n_experts == 1 else ("Olmoe",)
-    return {"ours": ours(config)} | {kind: peer(config, kind) for kind in kinds}
+    return {f"{kind} {name}": step_of(config, kind, name) for kind in ("ours", *kinds) for name in PRECISIONS}
+
+
+def step_of(config: ModelConfig, kind: str, precision: Precision) -> Step:
+    """A step of ours or of a peer."""
+    return ours(config, precision) if kind == "ours" else peer(config, kind, precision)
 
 
 def seconds(steps: dict[str, Step]) -> dict[str, float]:
@@ -153,18 +164,18 @@ def products(config: ModelConfig) -> float:
 
 def peak_memory(d_model: int, n_experts: int, name: str) -> float:
     """MiB that three steps take in a process of their own."""
-    command = [sys.executable, __file__, str(d_model), str(n_experts), name]
+    command = [sys.executable, __file__, str(d_model), str(n_experts), *name.split()]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def print_memory(config: ModelConfig, name: str) -> None:
+def print_memory(config: ModelConfig, kind: str, precision: Precision) -> None:
     """The other end of `peak_memory`."""
     small = shape(HEAD_WIDTH, config.n_experts)
-    (ours(small) if name == "ours" else peer(small, name))()  # libraries that load at their first use
+    step_of(small, kind, precision)()  # libraries that load at their first use
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before = _peak()
-    step = ours(config) if name == "ours" else peer(config, name)
+    step = step_of(config, kind, precision)
     for _ in range(3):
         step()
     print(_peak() - before)
@@ -176,37 +187,44 @@ def _peak() -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def measure(d_model: int, n_experts: int) -> dict[str, Any]:
-    """A row of the table, but for its ratio to the dense step."""
+def measure(d_model: int, n_experts: int) -> list[dict[str, Any]]:
+    """The rows of a shape, a precision each, but for their ratio to the dense step."""
     config = shape(d_model, n_experts)
     steps = steps_of(config) | {"fp32 ceiling": matmul(torch.float32), "bf16 ceiling": matmul(torch.bfloat16)}
     taken = seconds(steps)
     del steps
     gc.collect()
     ceilings = {name: 2 * CEILING_SIZE**3 / taken.pop(name) for name in ("fp32 ceiling", "bf16 ceiling")}
-    own = taken.pop("ours")
+    own = {precision: taken.pop(f"ours {precision}") for precision in PRECISIONS}
     best = min(taken, key=lambda name: taken[name])
-    rate = products(config) / own
-    memory = {name: peak_memory(d_model, n_experts, name) for name in ("ours", best)}
-    return {
-        "d_model": d_model,
-        "n_experts": n_experts,
-        "milliseconds": own * 1e3,
-        "tokens_per_second": SEQUENCES * CONTEXT / own,
-        "peer": best,
-        "peer / ours": taken[best] / own,
-        "share of fp32 ceiling": rate / ceilings["fp32 ceiling"],
-        "bf16 / fp32 ceiling": ceilings["bf16 ceiling"] / ceilings["fp32 ceiling"],
-        "memory_mib": memory["ours"],
-        "memory / peer's": memory["ours"] / memory[best],
-    }
+    peers_memory = peak_memory(d_model, n_experts, best)
+    rows = []
+    for precision in PRECISIONS:
+        memory = peak_memory(d_model, n_experts, f"ours {precision}")
+        rows.append(
+            {
+                "d_model": d_model,
+                "n_experts": n_experts,
+                "precision": precision,
+                "milliseconds": own[precision] * 1e3,
+                "tokens_per_second": SEQUENCES * CONTEXT / own[precision],
+                "peer": best,
+                "peer / ours": taken[best] / own[precision],
+                "float32 / this": own["float32"] / own[precision],
+                "share of fp32 ceiling": products(config) / own[precision] / ceilings["fp32 ceiling"],
+                "bf16 / fp32 ceiling": ceilings["bf16 ceiling"] / ceilings["fp32 ceiling"],
+                "memory_mib": memory,
+                "memory / peer's": memory / peers_memory,
+            }
+        )
+    return rows
 
 
 def holds(row: dict[str, Any], name: str) -> bool | None:
     """Whether a goal holds for a row; None where it is not asked of it."""
     asked = {
         "peer / ours": True,
-        "share of fp32 ceiling": (row["d_model"], row["n_experts"]) == (128, 1),
+        "share of fp32 ceiling": (row["d_model"], row["n_experts"], row["precision"]) == (128, 1, "float32"),
         "step / dense step": row["n_experts"] == 50,
         "memory / peer's": True,
     }
@@ -220,16 +238,24 @@ def show(rows: list[dict[str, Any]]) -> None:
     """The table, with the goals beside the ratios."""
     signs = {name: "≥" if name in ("peer / ours", "share of fp32 ceiling") else "≤" for name in GOALS}
     table = Table(
-        "d", "E", "ms", "tokens/s", "peer", *(f"{name}\n{signs[name]} {goal}" for name, goal in GOALS.items())
+        "d",
+        "E",
+        "",
+        "ms",
+        "float32 /",
+        "tokens/s",
+        "peer",
+        *(f"{name}\n{signs[name]} {goal}" for name, goal in GOALS.items()),
     )
     for row in rows:
         cells = []
         for name in GOALS:
             mark = {True: " ✓", False: " ✗", None: ""}[holds(row, name)]
             cells.append(f"{row[name]:.2f}{mark}")
-        numbers = (str(row["d_model"]), str(row["n_experts"]), f"{row['milliseconds']:.0f}")
+        shape_of = (str(row["d_model"]), str(row["n_experts"]), row["precision"])
+        numbers = (*shape_of, f"{row['milliseconds']:.0f}", f"{row['float32 / this']:.2f}")
         table.add_row(*numbers, f"{row['tokens_per_second']:,.0f}", row["peer"], *cells)
-    Console(width=110).print(table)
+    Console(width=140).print(table)
     met = [holds(row, name) for row in rows for name in GOALS]
     print(f"{met.count(True)} of {met.count(True) + met.count(False)} goals hold; NOTES.md says what limits the others")
 
@@ -245,11 +271,13 @@ def processor() -> str:
 
 def main() -> None:
     """Measure all shapes, print the table, write it down."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    dense: dict[str, float] = {}
     for d_model, n_experts in product(WIDTHS, EXPERTS):
-        row = measure(d_model, n_experts)
-        dense = rows[-EXPERTS.index(n_experts)] if n_experts > 1 else row
-        rows.append(row | {"step / dense step": row["milliseconds"] / dense["milliseconds"]})
+        for row in measure(d_model, n_experts):
+            if n_experts == 1:
+                dense[row["precision"]] = row["milliseconds"]
+            rows.append(row | {"step / dense step": row["milliseconds"] / dense[row["precision"]]})
     show(rows)
     about = {
         "processor": processor(),
@@ -264,7 +292,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if len(sys.argv) == 4:
-        print_memory(shape(int(sys.argv[1]), int(sys.argv[2])), sys.argv[3])
+    if len(sys.argv) == 5:
+        d_model, n_experts, kind, precision = sys.argv[1:]
+        print_memory(shape(int(d_model), int(n_experts)), kind, precision)  # type: ignore[arg-type]
     else:
         main()
