@@ -51,7 +51,7 @@ def tuning(table: pd.DataFrame, context_length: int) -> Figure:
         low = own["loss"].min()
         row[0].set_ylim(low - 0.06, low + CEILING)
         row[0].set_ylabel(f"d = {width}, {depth} layer{'s' * (depth > 1)}\nloss (nats)")
-    rates = sorted(table["learning_rate"].unique())[::2]
+    rates = sorted(table["learning_rate"].unique())[1::2]
     for axes, sparsity in zip(grid[0], sparsities, strict=True):
         axes.set_title(sparsity_label(sparsity))
     for axes in grid[-1]:
