@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -81,8 +82,8 @@ def ours(config: ModelConfig, precision: Precision) -> Step:
     return step
 
 
-def peer(config: ModelConfig, kind: str, precision: Precision) -> Step:
-    """A step of the same shape with `transformers` and torch's fused AdamW."""
+def peer(config: ModelConfig, kind: str) -> dict[str, Step]:
+    """Steps of the same shape with `transformers` and torch's fused AdamW, by precision; they share their weights."""
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -109,7 +110,7 @@ def peer(config: ModelConfig, kind: str, precision: Precision) -> Step:
     tokens, targets = batch()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), fused=True)
 
-    def step() -> None:
+    def step(precision: Precision) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             logits = model(input_ids=tokens).logits
         loss = cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
@@ -118,7 +119,7 @@ def peer(config: ModelConfig, kind: str, precision: Precision) -> Step:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
         optimizer.step()
 
-    return step
+    return {name: partial(step, name) for name in PRECISIONS}
 
 
 def matmul(dtype: torch.dtype) -> Step:
@@ -130,12 +131,15 @@ def matmul(dtype: torch.dtype) -> Step:
 def steps_of(config: ModelConfig) -> dict[str, Step]:
     """Ours and the peers of a shape."""
     kinds = ("Olmo", "Llama") if config.n_experts == 1 else ("Olmoe",)
-    return {f"{kind} {name}": step_of(config, kind, name) for kind in ("ours", *kinds) for name in PRECISIONS}
+    steps = {f"ours {name}": ours(config, name) for name in PRECISIONS}
+    for kind in kinds:
+        steps |= {f"{kind} {name}": step for name, step in peer(config, kind).items()}
+    return steps
 
 
 def step_of(config: ModelConfig, kind: str, precision: Precision) -> Step:
     """A step of ours or of a peer."""
-    return ours(config, precision) if kind == "ours" else peer(config, kind, precision)
+    return ours(config, precision) if kind == "ours" else peer(config, kind)[precision]
 
 
 def seconds(steps: dict[str, Step]) -> dict[str, float]:
