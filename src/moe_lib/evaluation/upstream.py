@@ -11,7 +11,7 @@ from torch import Tensor
 from moe_lib.data import TokenCorpus
 from moe_lib.evaluation.scoring import LanguageModel
 
-WINDOWS_AT_ONCE = 4  # what a core's cache holds is faster than more
+WINDOWS_AT_ONCE = 16
 MIN_TOKENS = 300_000
 
 Floats = npt.NDArray[np.float64]
