@@ -14,6 +14,7 @@ from pydantic import Field
 
 from moe_lib.config import Config, Positive
 from moe_lib.errors import InputError
+from moe_lib.laws.isoflop import seed_noise
 
 REFERENCE_SIZE, REFERENCE_FLOPS = 1e5, 1e13
 CELL = ["n_params_active", "sparsity", "flops"]
@@ -136,7 +137,7 @@ def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame
     base itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
     """
     table = pd.DataFrame(
-        [{"sparsity": row["sparsity"], "change": change(row["config"], base), "loss": row["loss"]} for row in rows]
+        [{"sparsity": row["sparsity"], "change": change(row["config"], base), "loss": row.get("loss")} for row in rows]
     ).dropna(subset="change")
     means = table.groupby(["sparsity", "change"], sort=False)["loss"].agg(["size", "mean"]).reset_index()
     means = means.rename(columns={"size": "n", "mean": "loss"})
@@ -153,11 +154,11 @@ def change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
 
 def seed_spread(rows: list[dict[str, Any]]) -> "pd.Series[float]":
     """Standard deviation of the loss between runs that differ only in their seed, pooled, by sparsity; nats."""
-    table = pd.DataFrame([{"sparsity": row["sparsity"], "loss": row["loss"], "run": _unseeded(row)} for row in rows])
-    groups = table.groupby(["sparsity", "run"])["loss"]
-    squares, freedom = groups.var() * (groups.size() - 1), groups.size() - 1
-    variance = squares.groupby("sparsity").sum() / freedom.groupby("sparsity").sum()
-    return variance.dropna() ** 0.5
+    table = pd.DataFrame(
+        [{"sparsity": row["sparsity"], "loss": row.get("loss"), "run": _unseeded(row)} for row in rows]
+    )
+    repeated = table.dropna(subset="loss").groupby("sparsity").filter(lambda own: own["run"].duplicated().any())
+    return pd.Series({s: seed_noise(own, ["run"], "loss") for s, own in repeated.groupby("sparsity")})
 
 
 def _unseeded(row: dict[str, Any]) -> str:
