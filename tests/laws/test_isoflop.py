@@ -12,7 +12,6 @@ from moe_lib.laws.isoflop import (
     parabolas,
     refit,
     seed_noise,
-    size_intervals,
 )
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.published import ABNAR2025
@@ -69,17 +68,6 @@ def test_cross_validation_prefers_the_degrees_that_made_the_data(runs: pd.DataFr
     assert bool(table.loc[table["degrees"] == (2, 2, 2), "within_one_se"].iloc[0])
     assert not table.loc[table["degrees"] == (1, 1, 1), "within_one_se"].iloc[0]
     assert table["mse"].is_monotonic_increasing
-
-
-def test_intervals_of_a_surfaces_best_sizes_hold_the_truth_and_shrink_with_noise(runs: pd.DataFrame) -> None:
-    rng, widths = np.random.default_rng(2), []
-    for noise in (0.02, 0.002):
-        noisy = runs.assign(L=runs["L"] + noise * rng.standard_normal(len(runs)))
-        found = size_intervals(noisy, [0.0, 0.9], resamples=60)
-        assert found.loc[0, "low"] <= np.exp(20) <= found.loc[0, "high"]
-        assert found["bracketed"].min() == 1
-        widths.append(np.log(found["high"] / found["low"]).mean())
-    assert widths[0] > 5 * widths[1]
 
 
 def test_refits_to_pure_noise_have_the_error_of_the_noise(runs: pd.DataFrame) -> None:

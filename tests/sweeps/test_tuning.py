@@ -1,4 +1,4 @@
-"""Tuning: a rule that was put into the runs comes back out of them, and costs nothing."""
+"""Tuning runs: the best of them, one change at a time, and what the seed alone does."""
 
 from itertools import product
 
@@ -6,11 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moe_lib.errors import InputError
-from moe_lib.sweeps.tuning import PeakRate, best_rates, fit_rule, one_change, regret, seed_spread
+from moe_lib.sweeps.tuning import best_rates, one_change, seed_means, seed_spread
 
-TRUE = PeakRate(at_reference=0.01, size=-0.3, density=0.2, budget=-0.1)
-GRID_STEP = 0.1 * (np.log(2) / 2) ** 2  # the best run may lie half a step from the best rate
 RATES = 0.01 * 2.0 ** np.arange(-4, 5)
 
 
@@ -26,25 +23,6 @@ def runs(rates: np.ndarray = RATES) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def test_the_rule_behind_the_runs_is_found() -> None:
-    best = best_rates(runs())
-    assert best["bracketed"].all()
-    found = fit_rule(best[best["batch_size"] == 4], with_budget=True)
-    assert found.model_dump() == pytest.approx(TRUE.model_dump(), rel=1e-3)
-
-
-def test_the_right_rule_has_no_regret_and_a_wrong_batch_has_its_price() -> None:
-    assert regret(runs(), TRUE, batch_size=4)["regret"].max() < 0.002
-    assert regret(runs(), TRUE, batch_size=8)["regret"].min() > 0.05 - GRID_STEP
-
-
-def test_a_rate_twice_too_high_costs_what_the_parabola_says() -> None:
-    twice = TRUE.with_(at_reference=0.02)
-    assert regret(runs(), twice, batch_size=4)["regret"].to_numpy() == pytest.approx(
-        0.1 * np.log(2) ** 2, abs=GRID_STEP + 0.003
-    )
-
-
 def test_a_best_rate_at_the_end_of_those_tried_is_marked() -> None:
     best = best_rates(runs(RATES[:3]))
     assert not best["bracketed"].any()
@@ -57,13 +35,12 @@ def test_a_diverged_run_hides_no_vertex() -> None:
     assert best_rates(table)["learning_rate"].notna().all()
 
 
-def test_one_cell_is_too_few_for_a_rule() -> None:
-    with pytest.raises(InputError, match="too little to fit 3 coefficients"):
-        fit_rule(best_rates(runs()).head(1))
-
-
-def test_rates_have_two_digits() -> None:
-    assert PeakRate(at_reference=0.0123456)(1e5, 0, 1e13) == 0.012
+def test_seeds_are_averaged_and_nothing_else_is() -> None:
+    table = runs()
+    again = pd.concat([table, table.assign(loss=table["loss"] + 0.2)])
+    means = seed_means(again)
+    assert len(means) == len(table)
+    assert means["loss"].to_numpy() == pytest.approx(table["loss"] + 0.1)
 
 
 def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> None:

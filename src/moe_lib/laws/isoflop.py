@@ -139,30 +139,6 @@ def refit(
     return pd.DataFrame(rows)
 
 
-def size_intervals(
-    table: pd.DataFrame,
-    sparsities: Sequence[float],
-    degrees: Degrees = PAPER_DEGREES,
-    size: Size = "N",
-    resamples: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """The best sizes of a surface with bootstrap intervals over runs: `Surface.best_size` with low, high, bracketed.
-
-    `bracketed` is the share of resamples whose vertex lies inside their grid of sizes.
-    """
-    rng = np.random.default_rng(seed)
-    drawn = [
-        fit_surface(table.iloc[rng.integers(0, len(table), len(table))], degrees, size).best_size(sparsities)
-        for _ in range(resamples)
-    ]
-    sizes = np.stack([again[size].to_numpy(float) for again in drawn])
-    low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    bracketed = np.mean([again["place"].to_numpy() == "inside" for again in drawn], axis=0)
-    return fit_surface(table, degrees, size).best_size(sparsities).assign(low=low, high=high, bracketed=bracketed)
-
-
 def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float:
     """Standard deviation of the loss between runs that agree in `by`, pooled; no fit can do better than this."""
     groups = table.groupby(list(by))[loss]

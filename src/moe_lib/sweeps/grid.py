@@ -12,7 +12,7 @@ grid:
 
 A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
 further `{base, grid}`, adds runs; each block's base is laid over the file's. The last name of a grid varies fastest.
-`peak_rate`, a rule of `tuning.PeakRate`, gives the learning rate to runs that name none, and `training.n_tokens`
+`peak_rate`, a rule of `peak_rate.PeakRate`, gives the learning rate to runs that name none, and `training.n_tokens`
 stands for the budget that buys so many tokens.
 """
 
@@ -26,7 +26,7 @@ from pydantic import Field
 from moe_lib.accounting import count_flops, count_parameters
 from moe_lib.config import Config, ModelConfig, RunConfig
 from moe_lib.errors import InputError
-from moe_lib.sweeps.tuning import PeakRate
+from moe_lib.sweeps.peak_rate import PeakRate
 
 Fields = dict[str, Any]
 

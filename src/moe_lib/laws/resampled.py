@@ -1,0 +1,81 @@
+"""How sure a surface of Eq. 8 is: refits to resampled runs, and what they say of its optima and of any statement.
+
+Runs of one cell (a size and a sparsity, several seeds) are drawn together.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import Delaunay
+
+from moe_lib.laws.basis import Array, feature
+from moe_lib.laws.isoflop import PAPER_DEGREES, Degrees, Size, Surface, fit_surface
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class ResampledSurface:
+    """A surface and its refits, one a resample of the cells."""
+
+    fitted: Surface
+    again: tuple[Surface, ...]
+
+    def best_size(self, sparsity: Iterable[float]) -> pd.DataFrame:
+        """`Surface.best_size` with 95 % intervals of the size (`low`, `high`) and of its loss (`L_low`, `L_high`).
+
+        `bracketed` is the share of refits whose vertex lies inside the grid of sizes.
+        """
+        sparsity = list(sparsity)
+        return self._with_intervals(lambda surface: surface.best_size(sparsity), self.fitted.size)
+
+    def best_sparsity(self, n_params: Iterable[float]) -> pd.DataFrame:
+        """`Surface.best_sparsity` with 95 % intervals, as `best_size`; `bracketed` is the share of interior optima."""
+        n_params = list(n_params)
+        return self._with_intervals(lambda surface: surface.best_sparsity(n_params), "S")
+
+    def share(self, holds: Callable[[Surface], bool]) -> float:
+        """Share of the refits of which a statement holds."""
+        return float(np.mean([holds(surface) for surface in self.again]))
+
+    def interval(self, number: Callable[[Surface], float]) -> tuple[float, float, float]:
+        """A number of the surface, with the ends of its 95 % interval."""
+        low, high = _ends(np.array([number(surface) for surface in self.again]))
+        return float(number(self.fitted)), float(low), float(high)
+
+    def _with_intervals(self, optima: Callable[[Surface], pd.DataFrame], column: str) -> pd.DataFrame:
+        drawn = [optima(surface) for surface in self.again]
+        low, high = _ends(np.stack([table[column].to_numpy(float) for table in drawn]))
+        loss_low, loss_high = _ends(np.stack([table["L"].to_numpy(float) for table in drawn]))
+        inside = np.mean([table["place"].to_numpy() == "inside" for table in drawn], axis=0)
+        return optima(self.fitted).assign(low=low, high=high, L_low=loss_low, L_high=loss_high, bracketed=inside)
+
+
+def resample_surface(
+    table: pd.DataFrame, degrees: Degrees = PAPER_DEGREES, size: Size = "N", resamples: int = 400, seed: int = 0
+) -> ResampledSurface:
+    """Fit Eq. 8 to the runs of one budget (columns N or Na, S, L), and again to cells drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    cells = [np.asarray(rows) for rows in table.groupby([size, "S"]).indices.values()]
+    again = []
+    for _ in range(resamples):
+        drawn = np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))])
+        again.append(fit_surface(table.iloc[drawn], degrees, size))
+    return ResampledSurface(fit_surface(table, degrees, size), tuple(again))
+
+
+def among_runs(table: pd.DataFrame, n_params: Any, sparsity: Any, size: Size = "N") -> Array:
+    """Whether points of size and sparsity lie among the runs (in the convex hull of log size and -log(1-S)), so that a
+    surface interpolates there; booleans, arrays broadcast."""
+    runs = np.column_stack([feature(size, table[size]), feature("S", table["S"])])
+    scale = np.ptp(runs, axis=0)
+    hull = Delaunay((runs - runs.min(axis=0)) / scale)
+    points = np.stack(np.broadcast_arrays(feature(size, n_params), feature("S", sparsity)), axis=-1)
+    return np.asarray(hull.find_simplex((points - runs.min(axis=0)) / scale, tol=1e-9) >= 0)
+
+
+def _ends(values: Array) -> Array:
+    return np.asarray(np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0))
