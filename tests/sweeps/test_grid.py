@@ -45,6 +45,23 @@ blocks:
     assert len({run.key for run in runs}) == 8
 
 
+def test_the_blocks_of_one_name_can_be_asked_for(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        GRID
+        + """
+blocks:
+  - {name: seeds, base: {model: {d_model: 16, n_layers: 1}}, grid: {training.seed: [1, 2]}}
+  - {name: wide, base: {model: {d_model: 64, n_layers: 1}}}
+  - {name: seeds, base: {model: {d_model: 32, n_layers: 1}}, grid: {training.seed: [1]}}
+""",
+    )
+    assert len(read_sweep(file)) == 6 + 2 + 1 + 1
+    assert [(run.model.d_model, run.training.seed) for run in read_sweep(file, "seeds")] == [(16, 1), (16, 2), (32, 1)]
+    with pytest.raises(InputError, match="block = 'noise' has to be one of seeds, wide"):
+        read_sweep(file, "noise")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

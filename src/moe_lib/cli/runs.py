@@ -72,6 +72,7 @@ def sweep(
     ledger: LedgerOption = LEDGER,
     work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
     workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one a core.")] = None,
+    block: Annotated[str | None, typer.Option(help="Only the blocks of this name.")] = None,
     engine: Annotated[str, typer.Option(help="Where it is trained: local, or slurm.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
 ) -> None:
@@ -91,7 +92,7 @@ def sweep(
     if engine not in engines:
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = Console()
-    runs, rows = read_sweep(file), Ledger(ledger)
+    runs, rows = read_sweep(file, block), Ledger(ledger)
     table = forecast(runs, _corpora(runs, console), rows)
     if dry_run:
         _print_plan(table, console)

@@ -1,4 +1,4 @@
-"""Figures of the evidence: how the runs were tuned, and what each sparsity says by itself."""
+"""Figures of the evidence: how the runs were tuned, what each sparsity says by itself, and where the optima lie."""
 
 import numpy as np
 import pandas as pd
@@ -7,12 +7,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from moe_lib.figures.style import (
+    ACCENT,
     INK,
     LOSS_LABEL,
     MUTED,
     count_axis,
+    log_inverse_density,
     new_figure,
     short_count,
+    sparsity_axis,
     sparsity_color,
     sparsity_label,
 )
@@ -59,6 +62,119 @@ def tuning(table: pd.DataFrame, context_length: int) -> Figure:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
         axes.set_xlabel("peak learning rate")
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def price(runs: pd.DataFrame, prices: pd.DataFrame) -> Figure:
+    """Loss above the best rate's against the rate over the rule's: a panel a sparsity, a colour a budget.
+
+    `runs` and `prices` as `above_vertex` and `price` of `sweeps.peak_rate` give them. The curve is the fitted parabola,
+    the bar the interval of its vertex; the rule stands at 1.
+    """
+    sparsities, budgets = sorted(prices["sparsity"].unique()), sorted(prices["flops"].unique())
+    figure, row = new_figure("full", height=3.1, columns=len(sparsities), sharex=True, sharey=True, squeeze=False)
+    span = np.exp(np.linspace(runs["offset"].min(), runs["offset"].max(), 60))
+    for axes, sparsity in zip(row[0], sparsities, strict=True):
+        axes.axvline(1, color=MUTED, lw=0.9)
+        for level, (budget, shade) in enumerate(zip(budgets, np.linspace(0.8, 0.1, len(budgets)), strict=True)):
+            its = (prices["flops"] == budget) & (prices["sparsity"] == sparsity)
+            own = runs[(runs["flops"] == budget) & (runs["sparsity"] == sparsity)]
+            colour = BATCH_COLOURS(shade)
+            axes.plot(np.exp(own["offset"]), own["above"], "o", color=colour, ms=4, mec="white", mew=0.5,
+                      label=f"C = {budget:.0e}".replace("e+", "e"))  # fmt: skip
+            for fit in prices[its].to_dict("records"):
+                axes.plot(span, fit["curvature"] * np.log(span / fit["factor"]) ** 2, color=colour, lw=1.3)
+                height = -0.03 * (level + 1)
+                axes.plot(
+                    np.clip([fit["factor_low"], fit["factor_high"]], span[0], span[-1]), [height] * 2, color=colour
+                )
+                axes.plot(
+                    np.clip(fit["factor"], span[0], span[-1]), height, "D", color=colour, ms=4.5, mec=INK, mew=0.8
+                )
+        axes.set(xscale="log", title=sparsity_label(sparsity))
+        axes.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    row[0][0].set_ylim(-0.03 * (len(budgets) + 1), min(0.4, runs["above"].max() + 0.02))
+    row[0][0].set_ylabel("loss above the best rate's\n(nats a token)")
+    figure.supxlabel("rate over the rule's", fontsize=10.5)
+    handles, labels = row[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+def noise(table: pd.DataFrame, spread: "pd.Series[float]") -> Figure:
+    """The loss of each seed about the mean of its cell, by sparsity; bars are one standard deviation, pooled.
+
+    `table` has columns S, N_a (as `Na`) and `above` (loss over the mean of the cell); `spread` is indexed by S.
+    """
+    figure, axes = new_figure("full", height=3.0)
+    sizes = sorted(table["shape"].unique(), key=lambda shape: [int(part) for part in shape.split(" x ")])
+    for number, sparsity in enumerate(spread.index):
+        axes.fill_between([number - 0.32, number + 0.32], -spread[sparsity], spread[sparsity],
+                          color=sparsity_color(sparsity), alpha=0.15, lw=0)  # fmt: skip
+        for place, shape in enumerate(sizes):
+            own = table[(table["S"] == sparsity) & (table["shape"] == shape)]
+            at = number + 0.5 * (place - (len(sizes) - 1) / 2) / max(len(sizes) - 1, 1)
+            axes.plot([at] * len(own), own["above"], "os^Dv"[place], color=sparsity_color(sparsity), ms=5,
+                      mec="white", mew=0.6)  # fmt: skip
+    axes.axhline(0, color=MUTED, lw=0.9)
+    axes.set_xticks(range(len(spread)), [f"{sparsity_label(s)}\nsd {spread[s]:.3f}" for s in spread.index])
+    axes.set_ylabel("loss over its cell's mean\n(nats a token)")
+    for place, shape in enumerate(sizes):
+        axes.plot([], [], "os^Dv"[place], color=MUTED, label=f"d x layers = {shape}")
+    figure.legend(loc="outside lower center", ncols=len(sizes))
+    axes.grid(axis="x", visible=False)
+    return figure
+
+
+def optima(
+    by_surface: pd.DataFrame, by_active: pd.DataFrame, by_parabola: pd.DataFrame, at_size: pd.DataFrame
+) -> Figure:
+    """N*, N_a* and L* against S, from the surface (line, band of its interval) and from parabolas (diamonds, bars);
+    S* against N, broken where no runs are near.
+
+    The first two of `ResampledSurface.best_size`, in N and in Na; then `laws.isoflop.parabolas` in N and in Na, with
+    columns N, Na and their `_low`, `_high`; last `best_sparsity`, with a column `among` (runs).
+    """
+    figure, grid = new_figure("full", height=5.9, rows=2, columns=2)
+    panels = zip(
+        grid.flat,
+        ("a. best total N*", "b. best active $N_a^*$", "c. loss L* there (nats a token)"),
+        (by_surface, by_active, by_surface),
+        ("N", "Na", "L"),
+        strict=False,
+    )
+    for axes, title, table, column in panels:
+        hidden = log_inverse_density(table["S"])
+        low, high = ("L_low", "L_high") if column == "L" else ("low", "high")
+        axes.fill_between(hidden, table[low], table[high], color=ACCENT, alpha=0.15, lw=0)
+        axes.plot(hidden, table[column], color=ACCENT, label="surface (Equation 8)")
+        for fit in by_parabola.to_dict("records"):
+            at, inside = log_inverse_density(fit["S"]), fit["place"] == "inside"
+            if column != "L":
+                axes.plot([at, at], [fit[f"{column}_low"], fit[f"{column}_high"]], color=INK, lw=1.1)
+            axes.plot(
+                at, fit[column], "D", color=INK, mfc=sparsity_color(fit["S"]) if inside else "white", ms=6, zorder=5
+            )
+        axes.plot([], [], "D", color=INK, mfc=MUTED, label="a parabola of each S")
+        axes.set_title(title)
+        sparsity_axis(axes.xaxis, (0, 0.5, 0.75, 0.9, 0.95, 0.98))
+        if column != "L":
+            axes.set_ylim(0.5 * table[column].min(), 2 * table[column].max())
+            count_axis(axes.yaxis, "")
+    axes = grid[1][1]
+    hidden = {name: log_inverse_density(np.minimum(at_size[name], 0.999)) for name in ("S", "low", "high")}
+    among = at_size["among"].to_numpy(bool)
+    axes.fill_between(at_size["N"], hidden["low"], hidden["high"], color=ACCENT, alpha=0.15, lw=0)
+    axes.plot(at_size["N"], np.where(among, hidden["S"], np.nan), color=ACCENT)
+    axes.plot(at_size["N"], np.where(among, np.nan, hidden["S"]), color=ACCENT, lw=1.1, ls=":")
+    axes.set_title("d. best sparsity S* at fixed N")
+    count_axis(axes.xaxis, "total parameters N")
+    sparsity_axis(axes.yaxis, (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99))
+    axes.set(ylabel="", ylim=(-0.2, log_inverse_density(0.993)))
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

@@ -11,7 +11,8 @@ grid:
 ```
 
 A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
-further `{base, grid}`, adds runs; each block's base is laid over the file's. The last name of a grid varies fastest.
+further `{name, base, grid}`, adds runs; each block's base is laid over the file's, and blocks of one name can be asked
+for by it. The last name of a grid varies fastest.
 `peak_rate`, a rule of `peak_rate.PeakRate`, gives the learning rate to runs that name none, and `training.n_tokens`
 stands for the budget that buys so many tokens.
 """
@@ -34,6 +35,7 @@ Fields = dict[str, Any]
 class Block(Config):
     """Runs that share a base: one for every combination of the grid's values."""
 
+    name: str = ""
     base: Fields = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
 
@@ -44,10 +46,17 @@ class SweepConfig(Block):
     blocks: list[Block] = Field(default_factory=list)
     peak_rate: PeakRate | None = None
 
-    def runs(self) -> list[RunConfig]:
-        """Every run once, in the order of the file; `InputError` names what is wrong with one."""
-        fields = _product(self.base, self.grid) if self.grid or not self.blocks else []
-        for block in self.blocks:
+    def runs(self, name: str | None = None) -> list[RunConfig]:
+        """Every run once, or those of the blocks of one name, in the order of the file.
+
+        `InputError` names what is wrong with a run, or the blocks that there are.
+        """
+        blocks = [block for block in self.blocks if name in (None, block.name)]
+        if name is not None and not blocks:
+            names = ", ".join(dict.fromkeys(block.name for block in self.blocks if block.name))
+            raise InputError(f"block = {name!r} has to be one of {names or 'the named blocks, and none has a name'}")
+        fields = _product(self.base, self.grid) if name is None and (self.grid or not self.blocks) else []
+        for block in blocks:
             fields += _product(_merged(self.base, block.base), block.grid)
         runs = [self._run(one) for one in fields]
         return list({run.key: run for run in runs}.values())
@@ -64,9 +73,9 @@ class SweepConfig(Block):
         return run.with_(training=run.training.with_(learning_rate=rate))
 
 
-def read_sweep(path: Path | str) -> list[RunConfig]:
-    """The runs of a sweep file."""
-    return SweepConfig.from_yaml(path).runs()
+def read_sweep(path: Path | str, block: str | None = None) -> list[RunConfig]:
+    """The runs of a sweep file, or of its blocks of one name."""
+    return SweepConfig.from_yaml(path).runs(block)
 
 
 def _product(base: Fields, grid: dict[str, list[Any]]) -> list[Fields]:
