@@ -45,6 +45,16 @@ def test_a_dry_run_prints_the_plan_and_trains_nothing(moe, small_run: RunConfig,
     assert not ledger.exists()
 
 
+def test_the_plan_of_a_corpus_that_is_not_here_lacks_its_epochs_only(moe, run_file: Path, tmp_path: Path) -> None:
+    away = yaml.safe_load(run_file.read_text()) | {"corpus": "elsewhere"}
+    run_file.write_text(yaml.safe_dump({"base": away}))
+    done = moe("sweep", run_file, "--dry-run", "--ledger", tmp_path / "runs.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "'elsewhere'" in done.stdout
+    assert "1 runs, 0 done" in done.stdout
+    assert moe("sweep", run_file, "--ledger", tmp_path / "runs.jsonl").returncode == 2
+
+
 def test_a_corpus_that_is_too_small_is_named_before_anything_starts(moe, run_file: Path, tmp_path: Path) -> None:
     greedy = yaml.safe_load(run_file.read_text())
     greedy["training"]["flops"] = 1e13

@@ -93,10 +93,10 @@ def sweep(
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = Console()
     runs, rows = read_sweep(file, block), Ledger(ledger)
-    table = forecast(runs, _corpora(runs, console), rows)
     if dry_run:
-        _print_plan(table, console)
+        _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
         return
+    forecast(runs, _corpora(runs, console), rows)
     rows.require_writable()
     done = rows.keys()
     waiting = [run for run in runs if run.key not in done]
@@ -127,15 +127,24 @@ def export(
     Console().print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
 
 
-def _corpora(runs: "list[RunConfig]", console: Console) -> "dict[str, TokenCorpus]":
-    """The corpora of some runs; `embedded`, which needs no download, is built where it is missing."""
-    from moe_lib.data import open_corpus, prepare
+def _corpora(runs: "list[RunConfig]", console: Console, missing_ok: bool = False) -> "dict[str, TokenCorpus]":
+    """The corpora of some runs; `embedded`, which needs no download, is built where it is missing.
 
-    names = {run.corpus: run.model.vocab_size for run in runs}
-    return {
-        name: prepare(name, size, say=console.print) if name.startswith("embedded") else open_corpus(name, size)
-        for name, size in names.items()
-    }
+    With `missing_ok`, what is missing is said and left out.
+    """
+    from moe_lib.data import open_corpus, prepare
+    from moe_lib.errors import InputError
+
+    corpora = {}
+    for name, size in {run.corpus: run.model.vocab_size for run in runs}.items():
+        try:
+            embedded = name.startswith("embedded")
+            corpora[name] = prepare(name, size, say=console.print) if embedded else open_corpus(name, size)
+        except InputError as error:
+            if not missing_ok:
+                raise
+            console.print(f"{error} (until then epochs are not known)", soft_wrap=True)
+    return corpora
 
 
 def _print_plan(table: "pd.DataFrame", console: Console) -> None:
@@ -151,7 +160,7 @@ def _print_plan(table: "pd.DataFrame", console: Console) -> None:
             f"{row['flops']:.1e}",
             *millions,
             f"{row['n_steps']:,}",
-            f"{row['epochs']:.2f}",
+            "?" if math.isnan(row["epochs"]) else f"{row['epochs']:.2f}",
             hours,
         )
     console.print(printed)

@@ -1,5 +1,6 @@
 """What a sweep will cost: counts from the configurations, hours from the throughput that the ledger has seen."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,15 @@ def forecast(runs: list[RunConfig], corpora: dict[str, TokenCorpus], ledger: Led
     """One row a run: counts, steps, how often the corpus is read, whether it is done, and core-hours it will take.
 
     The hours divide a run's FLOPs by the FLOP/s that runs of its size reached (NaN while the ledger is empty);
-    `corpora` is keyed by the runs' corpus names. Raises `InputError` for a run that its corpus is too small for.
+    `corpora` is keyed by the runs' corpus names, and epochs are NaN where one is not there. Raises `InputError` for a
+    run that its corpus is too small for.
     """
     rows = ledger.rows()
     done = {row["key"] for row in rows}
     table = []
     for run in runs:
-        schedule = plan(run, len(corpora[run.corpus].train))
+        corpus = corpora.get(run.corpus)
+        schedule = plan(run, len(corpus.train) if corpus else math.inf)
         parameters = count_parameters(run.model)
         table.append(
             {
@@ -38,7 +41,7 @@ def forecast(runs: list[RunConfig], corpora: dict[str, TokenCorpus], ledger: Led
                 "n_params_active": parameters.active,
                 "n_tokens": schedule.n_tokens,
                 "n_steps": schedule.n_steps,
-                "epochs": schedule.epochs,
+                "epochs": schedule.epochs if corpus else math.nan,
                 "core_hours": schedule.flops / _speed(rows, parameters.total, parameters.active) / 3600,
             }
         )

@@ -36,7 +36,7 @@ class Plan:
         return float(self.n_tokens) * self.flops_per_token
 
 
-def plan(run: RunConfig, n_corpus_tokens: int) -> Plan:
+def plan(run: RunConfig, n_corpus_tokens: float) -> Plan:
     """Steps for a run's budget; `InputError` where it would read the corpus more often than it may."""
     tokens_per_step = run.training.batch_size * run.model.context_length
     n_steps = steps_for_budget(run)
