@@ -10,7 +10,7 @@ learning_rate and loss (nats a token; NaN for a run that diverged, which is left
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,8 +22,8 @@ from moe_lib.laws.basis import Array
 
 REFERENCE_SIZE, REFERENCE_FLOPS = 1e5, 1e13
 CELL = ["n_params_active", "sparsity", "flops"]
+TINY = 1e-12  # squared nats; no budget's noise counts as less
 REACH = 4.0  # runs at rates farther than this factor from the rule are left out: there the loss is no parabola
-_REACH = np.log(REACH) * 1.01  # rates have two digits
 Exponent = Annotated[float, Field(allow_inf_nan=False)]
 Power = Literal["size", "density", "budget"]
 
@@ -53,12 +53,11 @@ class PeakRate(Config):
 
 @dataclass(frozen=True)
 class RuleFit:
-    """A rule fitted to runs, the curvature about it (nats a squared e-fold of the rate), its residual (nats), and a
-    95 % interval for each of its numbers from the spread of that residual."""
+    """A rule fitted to runs, the curvature about it (nats a squared e-fold of the rate), and a 95 % interval for each
+    of its numbers, from the spread of the residuals."""
 
     rule: PeakRate
     curvature: float
-    rmse: float
     intervals: dict[str, tuple[float, float]]
 
 
@@ -75,8 +74,6 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
     }
     features = np.column_stack([np.ones(len(runs)), *(columns[power] for power in powers)])
     curve = _Parabolas.fit(runs, np.log(runs["learning_rate"].to_numpy()), features)
-    if curve.curvature <= 0:
-        raise InputError(f"the loss of these {len(runs)} runs does not bend upwards with the rate: no rule fits them")
     ends = _interval(curve.vertices(draws=2000)).T
     at, *exponents = curve.vertices()[0]
     rule = PeakRate(
@@ -84,63 +81,58 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
         **{power: round(float(value), 4) for power, value in zip(powers, exponents, strict=True)},
     )
     intervals = {"at_reference": tuple(np.exp(ends[0])), **dict(zip(powers, map(tuple, ends[1:]), strict=True))}
-    return RuleFit(rule, curve.curvature, curve.rmse, intervals)
+    return RuleFit(rule, curve.curvature, intervals)
 
 
 def price(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
-    """What a rule gives up at each budget and sparsity: its regret in nats, from the parabola of the runs near it.
+    """What a rule gives up at each budget and sparsity: its regret in nats, from the parabolas of the runs near it.
 
-    The best rate is the rule's own times a factor that all sizes of one budget and sparsity share; the curvature is the
-    budget's. Columns flops, sparsity, n (runs), factor and regret, each with low and high (95 %, from the spread of the
-    residuals), curvature and rmse. A budget whose loss does not bend upwards has the regret NaN; one with too few runs
-    to say raises `InputError`.
+    The best rate is the rule's own times a factor that all sizes of one budget and sparsity share; all have one
+    curvature. Columns flops, sparsity, n (runs), factor and regret, each with low and high (95 %, from the spread of
+    the residuals), and curvature. `InputError` where the runs are too few, or their loss does not bend upwards.
     """
-    rows = []
-    for flops, runs in table.dropna(subset="loss").groupby("flops"):
-        offset = offset_from(runs, rule)
-        near = np.abs(offset) <= _REACH
-        runs, offset = runs[near], offset[near]
-        group, sparsities = pd.factorize(runs["sparsity"], sort=True)
-        curve = _Parabolas.fit(runs, offset, np.eye(len(sparsities))[group])
-        at, drawn = curve.vertices()[0], curve.vertices(draws=2000)
-        factors, losses = np.exp(drawn), curve.curvature * drawn**2
-        for number, sparsity in enumerate(sparsities):
-            rows.append(
-                {
-                    "flops": flops,
-                    "sparsity": sparsity,
-                    "n": int((group == number).sum()),
-                    "factor": np.exp(at[number]),
-                    **_ends("factor", factors[:, number]),
-                    "regret": curve.curvature * at[number] ** 2 if curve.curvature > 0 else np.nan,
-                    **_ends("regret", losses[:, number]),
-                    "curvature": curve.curvature,
-                    "rmse": curve.rmse,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def offset_from(table: pd.DataFrame, rule: PeakRate) -> Array:
-    """Log of each run's rate over the rule's."""
-    ruled = [rule(*cell) for cell in table[CELL].to_numpy()]
-    return np.asarray(np.log(table["learning_rate"].to_numpy() / ruled))
+    runs = _near(table, rule)
+    keys = ["flops", "sparsity"]
+    group = runs.groupby(keys).ngroup().to_numpy()
+    curve = _Parabolas.fit(runs, runs["offset"].to_numpy(), np.eye(group.max(initial=0) + 1)[group])
+    at, drawn = curve.vertices(), curve.vertices(draws=2000)
+    with np.errstate(over="ignore"):
+        factors, drawn_factors = np.exp(at[0]), _interval(np.exp(drawn))
+    regrets, drawn_regrets = curve.curvature * at[0] ** 2, _interval(curve.curvature * drawn**2)
+    return (
+        runs.groupby(keys, as_index=False)
+        .agg(n=("loss", "size"))
+        .assign(
+            factor=factors,
+            factor_low=drawn_factors[0],
+            factor_high=drawn_factors[1],
+            regret=regrets,
+            regret_low=drawn_regrets[0],
+            regret_high=drawn_regrets[1],
+            curvature=curve.curvature,
+        )
+    )
 
 
 def above_vertex(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
-    """The runs near the rule with `offset` (as `offset_from`) and `above`: their loss over that at their cell's vertex,
-    as `price` fits it; for a picture of the price."""
-    parts: list[pd.DataFrame] = []
-    for found in price(table, rule).to_dict("records"):
-        runs = table[(table["flops"] == found["flops"]) & (table["sparsity"] == found["sparsity"])].dropna(
-            subset="loss"
-        )
-        runs = runs.assign(offset=offset_from(runs, rule))
-        runs = runs[runs["offset"].abs() <= _REACH]
-        own = runs["loss"] - found["curvature"] * (runs["offset"] - np.log(found["factor"])) ** 2
-        level = own.groupby([runs[name] for name in CELL]).transform("mean")
-        parts.append(runs.assign(above=runs["loss"] - level))
-    return pd.concat(parts, ignore_index=True)
+    """The runs that `price` rests on, with `offset` (log of the rate over the rule's) and `above` (loss over that at
+    the fitted vertex of their cell); for a picture of the price."""
+    keys = ["flops", "sparsity"]
+    runs = _near(table, rule).merge(price(table, rule)[[*keys, "factor", "curvature"]], on=keys)
+    lowered = runs["loss"] - runs["curvature"] * (runs["offset"] - np.log(runs["factor"])) ** 2
+    level = lowered.groupby([runs[name] for name in CELL]).transform("mean")
+    return runs.drop(columns=["factor", "curvature"]).assign(above=runs["loss"] - level)
+
+
+def _near(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
+    """Runs that did not diverge, at rates within REACH of the rule, with their `offset`; a cell with a single rate says
+    nothing of it and is left out."""
+    runs = table.dropna(subset="loss")
+    ruled = [rule(*cell) for cell in runs[CELL].to_numpy()]
+    runs = runs.assign(offset=np.log(runs["learning_rate"].to_numpy() / ruled))
+    runs = runs[runs["offset"].abs() <= np.log(REACH) * 1.01]  # rates have two digits
+    several = runs.groupby(CELL)["learning_rate"].transform("nunique") > 1
+    return pd.DataFrame(runs[several])
 
 
 def _interval(values: Array) -> Array:
@@ -148,34 +140,42 @@ def _interval(values: Array) -> Array:
     return np.asarray(np.quantile(values, [0.025, 0.975], axis=0, method="inverted_cdf"))
 
 
-def _ends(name: str, values: Array) -> dict[str, float]:
-    low, high = _interval(values)
-    return {f"{name}_low": low, f"{name}_high": high}
-
-
 @dataclass(frozen=True)
 class _Parabolas:
-    """loss = own level of the cell + curvature (x - features @ vertex)^2, least squares; x is a log rate."""
+    """loss = own level of the cell + curvature (x - features @ vertex)^2; x is a log rate.
+
+    Least squares, weighted by the spread of the residuals at each budget: the cheaper the runs, the noisier.
+    """
 
     solution: Array  # curvature, then -2 curvature vertex
     covariance: Array
-    rmse: float  # over degrees of freedom
 
     @classmethod
     def fit(cls, runs: pd.DataFrame, x: Array, features: Array) -> "_Parabolas":
         cell = runs.groupby(CELL).ngroup().to_numpy()
         design = np.column_stack([x**2, x[:, None] * features, np.eye(cell.max() + 1)[cell]])
         loss = runs["loss"].to_numpy(float)
-        solution, _, rank, _ = np.linalg.lstsq(design, loss, rcond=None)
+        _, _, rank, _ = np.linalg.lstsq(design, loss, rcond=None)
         if rank < design.shape[1] or len(loss) == rank:
             raise InputError(
                 f"{len(loss)} runs of {cell.max() + 1} cells differ in too little to fit "
                 f"a curvature and {features.shape[1]} numbers of a rule"
             )
-        variance = float(np.sum((loss - design @ solution) ** 2) / (len(loss) - rank))
+        budget, weights = runs.groupby("flops").ngroup().to_numpy(), np.ones(len(loss))
+        for _ in range(2):  # the second time with each budget's own noise
+            inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
+            solution = inverse @ design.T @ (weights * loss)
+            residual = loss - design @ solution
+            freedom = 1 - weights * np.sum((design @ inverse) * design, axis=1)
+            noise = np.bincount(budget, residual**2) / np.maximum(np.bincount(budget, freedom), 1e-9)
+            weights = 1 / np.maximum(noise, TINY)[budget]
+        if solution[0] <= 0:
+            raise InputError(
+                f"the loss of these {len(loss)} runs does not bend upwards with the rate: no rule fits them"
+            )
         own = slice(1 + features.shape[1])
-        covariance = np.asarray(variance * np.linalg.inv(design.T @ design)[own, own], dtype=np.float64)
-        return cls(solution[own], covariance, float(variance**0.5))
+        covariance: Any = np.linalg.inv(design.T @ (weights[:, None] * design))
+        return cls(solution[own], covariance[own, own])
 
     @property
     def curvature(self) -> float:
