@@ -97,9 +97,9 @@ def price(runs: pd.DataFrame, prices: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_locator(FixedLocator([0.25, 0.5, 1, 2, 4]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.set_xlabel("rate over the rule's")
     row[0][0].set_ylim(-0.03 * (len(budgets) + 1), min(0.4, runs["above"].max() + 0.02))
     row[0][0].set_ylabel("loss above the best rate's\n(nats a token)")
-    figure.supxlabel("rate over the rule's", fontsize=10.5)
     handles, labels = row[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -201,7 +201,7 @@ def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         axes.plot([fit["low"], fit["high"]], [fit["L"]] * 2, color=INK, lw=1.1)
         axes.plot(fit["N"], fit["L"], "D", ms=6.5, mec=INK, mfc=colour if inside else "white")
         axes.annotate(
-            f"N* = {short_count(fit['N'])}", (0.5, 0.93), xycoords="axes fraction", ha="center", fontsize=9, color=MUTED
+            f"N* = {short_count(fit['N'])}", (0.97, 0.04), xycoords="axes fraction", ha="right", fontsize=9, color=MUTED
         )
         axes.set_title(sparsity_label(fit["S"]))
     for axes in grid.flat[len(fits) :]:

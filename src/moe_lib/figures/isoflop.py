@@ -45,6 +45,8 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
         vmax=high,
         edgecolors=INK,
         lw=0.5,
+        clip_on=False,
+        zorder=4,
     )
     best = fitted.best_size(-np.expm1(-s))
     inside = best["place"] == "inside"
