@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.tables import ledger_runs, parse_names, read_table, runs_for
+from moe_lib.tables import isoflop_runs, ledger_runs, parse_names, read_table, runs_for
 
 GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
 INPUTS = ("N", "D", "S")
@@ -125,3 +125,16 @@ def test_runs_on_another_corpus_are_not_mixed_in(tmp_path: Path) -> None:
     lines = [json.dumps({"key": key, "corpus_digest": text, "loss": loss, **row}) for key, text, loss in texts]
     (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
     assert ledger_runs(tmp_path / "runs.jsonl")["L"].tolist() == [3.0, 4.0]
+
+
+def test_runs_of_the_ledger_stand_in_symbols_and_a_diverged_one_is_left_out() -> None:
+    row = {
+        "status": "done", "n_params": 2e5, "n_params_active": 1e5, "n_tokens": 1e6, "sparsity": 0.9, "flops": 1.01e13,
+        "loss": 3.0, "loss_standard_error": 0.01,
+        "config": {"model": {"d_model": 48, "n_layers": 2}, "training": {"flops": 1e13, "seed": 2}},
+    }  # fmt: skip
+    diverged = {name: value for name, value in row.items() if "loss" not in name} | {"status": "diverged"}
+    found = isoflop_runs([row, diverged]).to_dict("records")
+    assert found == [
+        {"N": 2e5, "Na": 1e5, "D": 1e6, "S": 0.9, "C": 1e13, "L": 3.0, "se": 0.01, "shape": "48 x 2", "seed": 2}
+    ]

@@ -4,7 +4,7 @@ A law speaks of N, Na, D, S, G, C and L; a file has columns of its own names. Wh
 enters, with the row (counted from 1, without a header) and the column; nothing is dropped unless it was asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.errors import InputError
-from moe_lib.ledger import Ledger
+from moe_lib.ledger import Ledger, Row
 
 SYMBOLS = ("N", "Na", "D", "S", "G", "C", "L")
 LEDGER_COLUMNS = {
@@ -24,6 +24,23 @@ LEDGER_COLUMNS = {
     "C": "flops",
     "L": "loss",
 }
+
+
+def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows of the ledger in symbols: N, Na, D, S, L, C (the budget asked for), with `se` (standard error of L over
+    held-out documents), `shape` (d_model x n_layers) and `seed`; runs that diverged have no loss and are left out."""
+    table = [
+        {symbol: row[name] for symbol, name in LEDGER_COLUMNS.items()}
+        | {
+            "C": row["config"]["training"]["flops"],
+            "se": row["loss_standard_error"],
+            "shape": f"{row['config']['model']['d_model']} x {row['config']['model']['n_layers']}",
+            "seed": row["config"]["training"]["seed"],
+        }
+        for row in rows
+        if row["status"] == "done"
+    ]
+    return pd.DataFrame(table)
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:

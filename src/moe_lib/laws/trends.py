@@ -77,9 +77,10 @@ SECTION_2 = (
 
 
 def judge(
-    total: ResampledSurface, active: ResampledSurface, sparsities: Sequence[float], sizes: Sequence[float]
+    total: ResampledSurface, active: ResampledSurface, sparsities: Sequence[float], sizes: Sequence[float] = ()
 ) -> pd.DataFrame:
-    """Each statement of Section 2 at one budget, from its surfaces in N and in N_a.
+    """Each statement of Section 2 at one budget, from its surfaces in N and in N_a; without sizes, those of fixed N are
+    left out.
 
     Columns statement, source, value, low, high (95 %), unit, and shows: `yes` where the whole interval has the paper's
     sign, `no` where it has the other, `undecided` where it holds zero.
@@ -88,6 +89,8 @@ def judge(
     for statement in SECTION_2:
         surface = total if statement.size == "N" else active
         along = sparsities if statement.along == "sparsities" else sizes
+        if not along:
+            continue
         value, low, high = surface.interval(lambda one, of=statement.number, at=along: of(one, at))  # type: ignore[misc]
         least, most = sorted((statement.sign * low, statement.sign * high))
         shows = "yes" if least > 0 else "no" if most < 0 else "undecided"
