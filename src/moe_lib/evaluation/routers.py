@@ -1,0 +1,40 @@
+"""What the routers of a trained model do with held-out text: how even the loads are, and which experts are dead."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from moe_lib.evaluation.scoring import LanguageModel
+
+N_TOKENS = 65_536
+WINDOWS_AT_ONCE = 16
+
+
+def router_statistics(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> dict[str, Any] | None:
+    """Over the first 65,536 of the tokens, one entry a layer; None for a model that routes nothing.
+
+    `load`: each expert's share of the assignments (they sum to one); `n_dead`: experts that no token chose; `entropy`:
+    of the router's probabilities, mean over tokens, nats.
+    """
+    context = model.config.context_length
+    windows = tokens[: min(N_TOKENS, len(tokens)) // context * context].astype(np.int64).reshape(-1, context)
+    if model.config.n_experts == 1 or not len(windows):
+        return None
+    loads, entropies = [], []
+    with torch.no_grad():
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            part_BT = torch.from_numpy(windows[start : start + WINDOWS_AT_ONCE])
+            routings = getattr(model(part_BT, part_BT), "routings", ())
+            if not routings:
+                return None
+            loads.append([routing.load_E.cpu().numpy() for routing in routings])
+            entropies.append([float(routing.entropy) * len(part_BT) for routing in routings])
+    load_LE = np.sum(loads, axis=0)
+    share_LE = load_LE / load_LE.sum(axis=1, keepdims=True)
+    return {
+        "load": share_LE.round(6).tolist(),
+        "n_dead": (load_LE == 0).sum(axis=1).tolist(),
+        "entropy": (np.sum(entropies, axis=0) / len(windows)).round(5).tolist(),
+    }
