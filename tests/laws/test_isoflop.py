@@ -108,6 +108,18 @@ def test_intervals_of_vertices_cover_the_truth_of_noisy_runs() -> None:
     assert hits >= 30
 
 
+def test_with_known_noise_the_intervals_of_few_sizes_cover_the_truth() -> None:
+    rng, hits, widths = np.random.default_rng(0), 0, []
+    n = np.geomspace(1e8, 1e10, 6)
+    for _ in range(60):
+        table = pd.DataFrame({"N": n, "S": 0.0, "L": 3 + 0.1 * np.log(n / 1e9) ** 2 + 0.01 * rng.standard_normal(6)})
+        row = parabolas(table, resamples=100, noise=0.01).iloc[0]
+        hits += row["low"] <= 1e9 <= row["high"]
+        widths.append(np.log(row["high"] / row["low"]))
+    assert hits >= 50
+    assert max(widths) < 3 * min(widths)
+
+
 def test_a_parabola_is_biased_on_noise_free_losses_and_more_so_off_centre() -> None:
     budget = Budget(ABNAR2025, 1e20)
     centred, off = (abs(parabola_bias(budget, 0.0, offset, 16)) for offset in (1.0, 4.0))

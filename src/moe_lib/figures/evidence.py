@@ -183,8 +183,8 @@ def optima(
 def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """Each sparsity by itself: its runs, the parabola through them, and where its vertex lies (bar: interval).
 
-    `runs` has columns N, S, L and `se`, one budget; `fits` is a table of `laws.isoflop.parabolas`. A vertex outside the
-    sizes that were trained is hollow.
+    `runs` has columns N, S, L and `se` (its bar), one budget; `fits` is a table of `laws.isoflop.parabolas`. A vertex
+    outside the sizes that were trained is hollow.
     """
     columns = 4
     figure, grid = new_figure(

@@ -149,14 +149,20 @@ def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float
 
 
 def parabolas(
-    table: pd.DataFrame, size: Size = "N", resamples: int = 200, level: float = 0.95, seed: int = 0
+    table: pd.DataFrame,
+    size: Size = "N",
+    resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+    noise: float | None = None,
 ) -> pd.DataFrame:
     """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
 
     Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), `low` and `high`
     (percentile interval of the vertex over resampled runs), `bracketed` (share of those resamples that have a vertex
-    inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an extrapolation. `InputError` for a
-    group with fewer than three sizes.
+    inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an extrapolation. Where the `noise`
+    is known (standard deviation of the loss between seeds, nats), a resample has all sizes with losses drawn about the
+    parabola instead: few sizes are resampled badly. `InputError` for a group with fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]
@@ -167,8 +173,12 @@ def parabolas(
             raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
         curve = np.polyfit(n - n.mean(), y, 2)
         at, place = _vertex(n, y)
-        drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
-        again = [_vertex(n[d], y[d]) for d in drawn]
+        if noise is None:
+            drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
+            again = [_vertex(n[d], y[d]) for d in drawn]
+        else:
+            fitted = np.polyval(curve, n - n.mean())
+            again = [_vertex(n, fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
         ends = np.quantile([x for x, _ in again], [(1 - level) / 2, (1 + level) / 2]) if again else [at, at]
         rows.append(
             where
