@@ -28,7 +28,7 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
     `table` has the columns N, Na, S, L and se (standard error of L over documents, drawn where it is given). A filled
     diamond is a minimum inside the grid of sizes; one outside is not drawn.
     """
-    figure, row = new_figure("full", height=4.2, columns=len(surfaces), sharey=True, squeeze=False)
+    figure, row = new_figure("full", height=4.4, columns=len(surfaces), sharey=True, squeeze=False)
     names = {"N": "total parameters N", "Na": "active parameters $N_a$"}
     for axes, surface in zip(row[0], surfaces, strict=True):
         for group, runs in table.groupby("S"):
@@ -44,7 +44,7 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
         count_axis(axes.xaxis, names[surface.size])
     row[0][0].set_ylabel(LOSS_LABEL)
     handles, labels = row[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
     return figure
 
 
