@@ -58,6 +58,7 @@ blocks:
     )
     assert len(read_sweep(file)) == 6 + 2 + 1 + 1
     assert [(run.model.d_model, run.training.seed) for run in read_sweep(file, "seeds")] == [(16, 1), (16, 2), (32, 1)]
+    assert len(read_sweep(file, "seeds", "wide")) == 4
     with pytest.raises(InputError, match="block = 'noise' has to be one of seeds, wide"):
         read_sweep(file, "noise")
 

@@ -23,6 +23,14 @@ def runs(rates: np.ndarray = RATES) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
+def test_a_best_rate_between_those_tried_is_found() -> None:
+    best = best_rates(runs())
+    assert best["bracketed"].all()
+    cells = best[["n_params_active", "sparsity", "flops"]].to_numpy().T
+    true = 0.01 * (cells[0] / 1e5) ** -0.3 * (1 - cells[1]) ** 0.2 * (cells[2] / 1e13) ** -0.1
+    assert best["learning_rate"].to_numpy() == pytest.approx(true, rel=1e-3)
+
+
 def test_a_best_rate_at_the_end_of_those_tried_is_marked() -> None:
     best = best_rates(runs(RATES[:3]))
     assert not best["bracketed"].any()

@@ -92,11 +92,11 @@ def sweep(
     if engine not in engines:
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = Console()
-    runs, rows = read_sweep(file, block), Ledger(ledger)
+    runs, rows = read_sweep(file, *([block] if block else [])), Ledger(ledger)
     if dry_run:
         _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
         return
-    forecast(runs, _corpora(runs, console), rows)
+    forecast(runs, _corpora(runs, console), rows)  # refuses a run that its corpus is too small for, before any starts
     rows.require_writable()
     done = rows.keys()
     waiting = [run for run in runs if run.key not in done]

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 
 from moe_lib.evaluation.scoring import LanguageModel
+from moe_lib.evaluation.upstream import WINDOWS_AT_ONCE
 
 N_TOKENS = 65_536
-WINDOWS_AT_ONCE = 16
 
 
 def router_statistics(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> dict[str, Any] | None:

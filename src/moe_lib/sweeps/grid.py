@@ -46,17 +46,19 @@ class SweepConfig(Block):
     blocks: list[Block] = Field(default_factory=list)
     peak_rate: PeakRate | None = None
 
-    def runs(self, name: str | None = None) -> list[RunConfig]:
-        """Every run once, or those of the blocks of one name, in the order of the file.
+    def runs(self, *names: str) -> list[RunConfig]:
+        """Every run once, or those of the blocks of some names, in the order of the file.
 
         `InputError` names what is wrong with a run, or the blocks that there are.
         """
-        blocks = [block for block in self.blocks if name in (None, block.name)]
-        if name is not None and not blocks:
-            names = ", ".join(dict.fromkeys(block.name for block in self.blocks if block.name))
-            raise InputError(f"block = {name!r} has to be one of {names or 'the named blocks, and none has a name'}")
-        fields = _product(self.base, self.grid) if name is None and (self.grid or not self.blocks) else []
-        for block in blocks:
+        known = list(dict.fromkeys(block.name for block in self.blocks if block.name))
+        for name in names:
+            if name not in known:
+                raise InputError(f"block = {name!r} has to be one of {', '.join(known) or 'none: no block has a name'}")
+        fields = _product(self.base, self.grid) if not names and (self.grid or not self.blocks) else []
+        for block in self.blocks:
+            if names and block.name not in names:
+                continue
             fields += _product(_merged(self.base, block.base), block.grid)
         runs = [self._run(one) for one in fields]
         return list({run.key: run for run in runs}.values())
@@ -73,9 +75,9 @@ class SweepConfig(Block):
         return run.with_(training=run.training.with_(learning_rate=rate))
 
 
-def read_sweep(path: Path | str, block: str | None = None) -> list[RunConfig]:
-    """The runs of a sweep file, or of its blocks of one name."""
-    return SweepConfig.from_yaml(path).runs(block)
+def read_sweep(path: Path | str, *blocks: str) -> list[RunConfig]:
+    """The runs of a sweep file, or of its blocks of some names."""
+    return SweepConfig.from_yaml(path).runs(*blocks)
 
 
 def _product(base: Fields, grid: dict[str, list[Any]]) -> list[Fields]:
