@@ -109,14 +109,15 @@ def test_intervals_of_vertices_cover_the_truth_of_noisy_runs() -> None:
 
 
 def test_with_known_noise_the_intervals_of_few_sizes_cover_the_truth() -> None:
-    rng, hits, widths = np.random.default_rng(0), 0, []
+    rng, hits, floors, widths = np.random.default_rng(0), 0, 0, []
     n = np.geomspace(1e8, 1e10, 6)
     for _ in range(60):
         table = pd.DataFrame({"N": n, "S": 0.0, "L": 3 + 0.1 * np.log(n / 1e9) ** 2 + 0.01 * rng.standard_normal(6)})
         row = parabolas(table, resamples=100, noise=0.01).iloc[0]
         hits += row["low"] <= 1e9 <= row["high"]
+        floors += row["L_low"] <= 3 <= row["L_high"]
         widths.append(np.log(row["high"] / row["low"]))
-    assert hits >= 50
+    assert 50 <= min(hits, floors) < 60  # of 60; an interval that always covers is too wide
     assert max(widths) < 3 * min(widths)
 
 

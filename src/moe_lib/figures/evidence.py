@@ -137,7 +137,7 @@ def optima(
     S* against N, broken where no runs are near.
 
     The first two of `ResampledSurface.best_size`, in N and in Na; then `laws.isoflop.parabolas` in N and in Na, with
-    columns N, Na and their `_low`, `_high`; last `best_sparsity`, with a column `among` (runs).
+    columns N, Na, L and their `_low`, `_high`; last `best_sparsity`, with a column `among` (runs).
     """
     figure, grid = new_figure("full", height=5.9, rows=2, columns=2)
     panels = zip(
@@ -154,8 +154,7 @@ def optima(
         axes.plot(hidden, table[column], color=ACCENT, label="surface (Equation 8)")
         for fit in by_parabola.to_dict("records"):
             at, inside = log_inverse_density(fit["S"]), fit["place"] == "inside"
-            if column != "L":
-                axes.plot([at, at], [fit[f"{column}_low"], fit[f"{column}_high"]], color=INK, lw=1.1)
+            axes.plot([at, at], [fit[f"{column}_low"], fit[f"{column}_high"]], color=INK, lw=1.1)
             axes.plot(
                 at, fit[column], "D", color=INK, mfc=sparsity_color(fit["S"]) if inside else "white", ms=6, zorder=5
             )

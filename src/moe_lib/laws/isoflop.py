@@ -9,7 +9,7 @@ Tables have columns N (or Na), S, L, and C where budgets differ; one row a run.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -158,11 +158,12 @@ def parabolas(
 ) -> pd.DataFrame:
     """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
 
-    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), `low` and `high`
-    (percentile interval of the vertex over resampled runs), `bracketed` (share of those resamples that have a vertex
-    inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an extrapolation. Where the `noise`
-    is known (standard deviation of the loss between seeds, nats), a resample has all sizes with losses drawn about the
-    parabola instead: few sizes are resampled badly. `InputError` for a group with fewer than three sizes.
+    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), percentile intervals
+    over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of those
+    resamples that have a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
+    extrapolation. Where the `noise` is known (standard deviation of the loss between seeds, nats), a resample has all
+    sizes with losses drawn about the parabola instead: few sizes are resampled badly. `InputError` for a group with
+    fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]
@@ -171,27 +172,19 @@ def parabolas(
         n, y = feature(size, group[size]), group["L"].to_numpy(float)
         if len(np.unique(n)) < 3:
             raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
-        curve = np.polyfit(n - n.mean(), y, 2)
-        at, place = _vertex(n, y)
+        vertex = _vertex(n, y)
         if noise is None:
             drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
             again = [_vertex(n[d], y[d]) for d in drawn]
         else:
-            fitted = np.polyval(curve, n - n.mean())
-            again = [_vertex(n, fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
-        ends = np.quantile([x for x, _ in again], [(1 - level) / 2, (1 + level) / 2]) if again else [at, at]
+            again = [_vertex(n, vertex.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
+        again = again or [vertex]
+        low, high = np.quantile([(v.at, v.loss) for v in again], [(1 - level) / 2, (1 + level) / 2], axis=0)
         rows.append(
             where
-            | {
-                "n": len(n),
-                size: np.exp(at),
-                "L": float(np.polyval(curve, at - n.mean())),
-                "curvature": float(curve[0]),
-                "low": np.exp(ends[0]),
-                "high": np.exp(ends[1]),
-                "bracketed": float(np.mean([p == "inside" for _, p in again])) if again else 0.0,
-                "place": place,
-            }
+            | {"n": len(n), size: np.exp(vertex.at), "L": vertex.loss, "curvature": vertex.curvature}
+            | {"low": np.exp(low[0]), "high": np.exp(high[0]), "L_low": low[1], "L_high": high[1]}
+            | {"bracketed": np.mean([v.place == "inside" for v in again]), "place": vertex.place}
         )
     return pd.DataFrame(rows)
 
@@ -204,16 +197,26 @@ def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, 
     """
     true = float(budget.best_size(sparsity))
     sizes = true * offset * np.geomspace(width**-0.5, width**0.5, points)
-    at, _ = _vertex(np.log(sizes), np.asarray(budget.loss(sizes, sparsity)))
-    return float(at - np.log(true))
+    return float(_vertex(np.log(sizes), np.asarray(budget.loss(sizes, sparsity))).at - np.log(true))
 
 
-def _vertex(n: Array, y: Array) -> tuple[float, str]:
-    """Vertex of the least squares parabola, in log size, and where it lies."""
+class _Vertex(NamedTuple):
+    """Where the least squares parabola in log size is lowest, as `_minimum`, and the loss there."""
+
+    at: float
+    loss: float
+    place: str
+    curvature: float
+    fitted: Array  # the parabola at the sizes
+
+
+def _vertex(n: Array, y: Array) -> _Vertex:
     middle = n.mean()
-    curve = np.polyfit(n - middle, y, 2)[::-1]
-    at, place = _minimum(curve, (n.min() - middle, n.max() - middle))
-    return at + middle, place
+    curve = np.polyfit(n - middle, y, 2)
+    at, place = _minimum(np.asarray(curve[::-1], dtype=np.float64), (n.min() - middle, n.max() - middle))
+    return _Vertex(
+        at + middle, float(np.polyval(curve, at)), place, float(curve[0]), np.asarray(np.polyval(curve, n - middle))
+    )
 
 
 def _features(table: Columns, size: Size) -> tuple[Array, Array, Array]:
