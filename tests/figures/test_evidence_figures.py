@@ -87,3 +87,18 @@ def test_optima_are_broken_where_no_runs_are_near_and_hollow_outside() -> None:
     solid, dotted = last.lines
     assert list(np.isnan(solid.get_ydata())) == [False, True]
     assert list(np.isnan(dotted.get_ydata())) == [True, False]
+
+
+def test_budgets_are_lines_in_which_a_vertex_outside_is_hollow() -> None:
+    fits = pd.DataFrame(
+        [(s, c, 4 - c / 1e13 - s / 10, 1e5 * c / 1e13) for c in (3e12, 1e13) for s in (0.0, 0.9)],
+        columns=["S", "C", "L", "Na"],
+    )
+    ends = {"L_low": fits["L"], "L_high": fits["L"], "low": fits["Na"], "high": fits["Na"]}
+    fits = fits.assign(**ends, place=["outside", "inside", "inside", "inside"])
+    loss, size = evidence.budgets(fits, pd.Series({3e12: 2e4, 1e13: 5e4})).axes
+    lines = [list(line.get_ydata()) for line in loss.lines if line.get_marker() == "None"]
+    assert lines == [list(own["L"]) for _, own in fits.groupby("C")]
+    hollow = [line.get_ydata()[0] for line in size.lines if line.get_marker() == "D" and line.get_mfc() == "white"]
+    assert hollow == [fits["Na"][0]]
+    assert [line.get_ydata()[0] for line in size.lines if line.get_linestyle() == ":"] == [2e4, 5e4]

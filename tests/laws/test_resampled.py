@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from moe_lib.laws.isoflop import Surface
-from moe_lib.laws.resampled import among_runs, resample_surface
+from moe_lib.laws.resampled import among_runs, resample_surface, without_effect
+from moe_lib.laws.trends import loss_trend, size_trend
 
 SPARSITIES = np.array([0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 
@@ -60,3 +61,17 @@ def test_seeds_of_one_cell_are_drawn_together() -> None:
 def test_a_corner_without_runs_is_told_from_the_middle() -> None:
     runs = pd.DataFrame({"N": [1e5, 1e6, 1e6, 1e7], "S": [0.0, 0.0, 0.9, 0.9]})
     assert list(among_runs(runs, [5e5, 1e7, 3e6], [0.0, 0.0, 0.8])) == [True, False, True]
+
+
+def test_without_an_effect_of_sparsity_total_size_still_rises_with_it() -> None:
+    a, s = (grid.ravel() for grid in np.meshgrid(14 + np.linspace(-2, 2, 7), -np.log1p(-SPARSITIES)))
+    loss = 3 + 0.1 * (a - 14) ** 2 - 0.2 * s
+    table = pd.DataFrame({"Na": np.exp(a), "N": np.exp(a + s), "S": -np.expm1(-s), "L": loss, "shape": a.round(2)})
+    total, active = (without_effect(table, 0.01, size=size, draws=50) for size in ("N", "Na"))  # type: ignore[arg-type]
+    rises, low, high = total.interval(lambda surface: size_trend(surface, list(SPARSITIES)))
+    assert low < rises < high
+    assert low > 0.5
+    for surfaces, trend in ((active, size_trend), (active, loss_trend)):
+        value, low, high = surfaces.interval(lambda surface, of=trend: of(surface, list(SPARSITIES)))  # type: ignore[misc]
+        assert value == pytest.approx(0, abs=1e-6)
+        assert low < 0 < high

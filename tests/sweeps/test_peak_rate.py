@@ -67,6 +67,14 @@ def test_a_rate_twice_too_high_costs_what_the_parabola_says_whatever_the_noise()
     assert ((noisy["regret_low"] < exact) & (exact < noisy["regret_high"])).mean() > 0.8
 
 
+def test_runs_that_say_little_leave_the_best_rate_anywhere_among_those_tried() -> None:
+    few = runs(noise=0.3).query("n_params_active == 1e5")
+    found = price(few, TRUE)
+    assert (found["factor_low"] >= 0.25).all()
+    assert (found["factor_high"] <= 4).all()
+    assert (found["factor_high"] / found["factor_low"]).max() > 3
+
+
 def test_a_loss_that_does_not_bend_has_no_price_and_no_rule() -> None:
     down = runs().assign(loss=lambda table: 4 - 0.1 * np.log(table["learning_rate"] / 0.01) ** 2)
     for fit in (fit_rule, lambda table: price(table, TRUE)):

@@ -1,4 +1,4 @@
-"""Figures of the evidence: how the runs were tuned, what each sparsity says by itself, and where the optima lie."""
+"""Figures of the evidence: how the runs were tuned, what each sparsity says by itself, where budgets and optima lie."""
 
 import numpy as np
 import pandas as pd
@@ -211,4 +211,31 @@ def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     grid[0][0].set_ylim(low - 0.08, min(runs["L"].max() + 0.05, low + 1.0))
     figure.supxlabel("total parameters N", fontsize=10.5)
     figure.supylabel(LOSS_LABEL, fontsize=10.5)
+    return figure
+
+
+def budgets(fits: pd.DataFrame, smallest: "pd.Series[float]") -> Figure:
+    """L* and N_a* against S, a line a budget, from parabolas; the dotted lines are the smallest sizes trained.
+
+    `fits` is a table of `laws.isoflop.parabolas` in Na with the column C; `smallest` is N_a, indexed by C. A vertex
+    outside the sizes that were trained is hollow.
+    """
+    figure, (loss, size) = new_figure("full", height=3.3, columns=2)
+    shades = np.linspace(0.8, 0.1, fits["C"].nunique())
+    for (budget, own), shade in zip(fits.groupby("C"), shades, strict=True):
+        colour, at = BATCH_COLOURS(shade), log_inverse_density(own["S"])
+        for axes, name, low, high in ((loss, "L", "L_low", "L_high"), (size, "Na", "low", "high")):
+            axes.plot(at, own[name], color=colour, lw=1.3, label=f"C = {budget:.0e}".replace("e+", "e"))
+            axes.vlines(at, own[low], own[high], color=colour, lw=1.1)
+            for x, y, place in zip(at, own[name], own["place"], strict=True):
+                axes.plot(x, y, "D", color=colour, mfc=colour if place == "inside" else "white", ms=5.5)
+        size.axhline(smallest[budget], color=colour, lw=1, ls=":")
+    for axes in (loss, size):
+        sparsity_axis(axes.xaxis, (0, 0.5, 0.75, 0.9, 0.95, 0.98))
+    loss.set_title("a. loss L* at the best size (nats a token)")
+    size.set_title("b. best active $N_a^*$")
+    size.set_ylim(0.7 * smallest.min(), 1.5 * fits["Na"].max())
+    count_axis(size.yaxis, "")
+    handles, labels = loss.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure

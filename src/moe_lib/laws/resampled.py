@@ -1,4 +1,5 @@
-"""How sure a surface of Eq. 8 is: refits to resampled runs, and what they say of its optima and of any statement.
+"""How sure a surface of Eq. 8 is: refits to resampled runs, what they say of its optima and of any statement, and what
+they would say if sparsity had no effect.
 
 Runs of one cell (a size and a sparsity, several seeds) are drawn together.
 """
@@ -65,6 +66,28 @@ def resample_surface(
         drawn = np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))])
         again.append(fit_surface(table.iloc[drawn], degrees, size))
     return ResampledSurface(fit_surface(table, degrees, size), tuple(again))
+
+
+def without_effect(
+    table: pd.DataFrame,
+    noise: Any,
+    degrees: Degrees = PAPER_DEGREES,
+    size: Size = "N",
+    draws: int = 400,
+    seed: int = 0,
+) -> ResampledSurface:
+    """What Eq. 8 would find if sparsity did nothing: the same runs, with losses that depend on their `shape` alone.
+
+    A shape's loss is its mean over all sparsities; each draw adds `noise` (standard deviation, nats; one number or one
+    a row). At a fixed budget sparse models of one shape have more parameters, so that some statements about N hold even
+    here.
+    """
+    rng = np.random.default_rng(seed)
+    flat = table.assign(L=table.groupby("shape")["L"].transform("mean"))
+    drawn = (flat.assign(L=flat["L"] + noise * rng.standard_normal(len(flat))) for _ in range(draws))
+    return ResampledSurface(
+        fit_surface(flat, degrees, size), tuple(fit_surface(again, degrees, size) for again in drawn)
+    )
 
 
 def among_runs(table: pd.DataFrame, n_params: Any, sparsity: Any, size: Size = "N") -> Array:

@@ -23,6 +23,7 @@ from moe_lib.laws.basis import Array
 REFERENCE_SIZE, REFERENCE_FLOPS = 1e5, 1e13
 CELL = ["n_params_active", "sparsity", "flops"]
 TINY = 1e-12  # squared nats; no budget's noise counts as less
+DRAWS = 4000
 REACH = 4.0  # runs at rates farther than this factor from the rule are left out: there the loss is no parabola
 Exponent = Annotated[float, Field(allow_inf_nan=False)]
 Power = Literal["size", "density", "budget"]
@@ -74,7 +75,7 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
     }
     features = np.column_stack([np.ones(len(runs)), *(columns[power] for power in powers)])
     curve = _Parabolas.fit(runs, np.log(runs["learning_rate"].to_numpy()), features)
-    ends = _interval(curve.vertices(draws=2000)).T
+    ends = _interval(curve.vertices(DRAWS)).T
     at, *exponents = curve.vertices()[0]
     rule = PeakRate(
         at_reference=float(f"{np.exp(at):.3g}"),
@@ -88,27 +89,27 @@ def price(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
     """What a rule gives up at each budget and sparsity: its regret in nats, from the parabolas of the runs near it.
 
     The best rate is the rule's own times a factor that all sizes of one budget and sparsity share; all have one
-    curvature. Columns flops, sparsity, n (runs), factor and regret, each with low and high (95 %, from the spread of
-    the residuals), and curvature. `InputError` where the runs are too few, or their loss does not bend upwards.
+    curvature. Columns flops, sparsity, n (runs), factor and regret, each with low and high, and curvature. The
+    intervals are 95 % of draws from the spread of the residuals, given that the best rate is not farther from the rule
+    than the runs used, a factor of 4. `InputError` where the runs are too few, or their loss does not bend upwards.
     """
     runs = _near(table, rule)
     keys = ["flops", "sparsity"]
     group = runs.groupby(keys).ngroup().to_numpy()
     curve = _Parabolas.fit(runs, runs["offset"].to_numpy(), np.eye(group.max(initial=0) + 1)[group])
-    at, drawn = curve.vertices(), curve.vertices(draws=2000)
-    with np.errstate(over="ignore"):
-        factors, drawn_factors = np.exp(at[0]), _interval(np.exp(drawn))
-    regrets, drawn_regrets = curve.curvature * at[0] ** 2, _interval(curve.curvature * drawn**2)
+    at, drawn = curve.vertices()[0], curve.vertices(DRAWS)
+    drawn = np.where(np.abs(drawn) <= np.log(REACH), drawn, np.nan)
+    (factor_low, factor_high), (low, high) = _interval(np.exp(drawn)), _interval(curve.curvatures(DRAWS) * drawn**2)
     return (
         runs.groupby(keys, as_index=False)
         .agg(n=("loss", "size"))
         .assign(
-            factor=factors,
-            factor_low=drawn_factors[0],
-            factor_high=drawn_factors[1],
-            regret=regrets,
-            regret_low=drawn_regrets[0],
-            regret_high=drawn_regrets[1],
+            factor=np.exp(at),
+            factor_low=factor_low,
+            factor_high=factor_high,
+            regret=curve.curvature * at**2,
+            regret_low=low,
+            regret_high=high,
             curvature=curve.curvature,
         )
     )
@@ -136,8 +137,8 @@ def _near(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
 
 
 def _interval(values: Array) -> Array:
-    """The middle 95 % of each column; infinite values count."""
-    return np.asarray(np.quantile(values, [0.025, 0.975], axis=0, method="inverted_cdf"))
+    """The middle 95 % of each column; infinite values count, NaN do not."""
+    return np.asarray(np.nanquantile(values, [0.025, 0.975], axis=0, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,17 @@ class _Parabolas:
     def curvature(self) -> float:
         return float(self.solution[0])
 
-    def vertices(self, draws: int = 0, seed: int = 0) -> Array:
+    def vertices(self, draws: int = 0) -> Array:
         """The vertex's numbers `[1, k]`, or that many draws of them within their error; infinite without a vertex."""
-        rng = np.random.default_rng(seed)
-        drawn = rng.multivariate_normal(self.solution, self.covariance, draws) if draws else self.solution[None]
+        drawn = self._draws(draws)
         curvature = drawn[:, :1]
         return np.where(curvature > 0, -drawn[:, 1:] / (2 * np.abs(curvature)), np.inf)
+
+    def curvatures(self, draws: int) -> Array:
+        """The curvature `[draws, 1]` in the same draws."""
+        return self._draws(draws)[:, :1]
+
+    def _draws(self, number: int) -> Array:
+        if number == 0:
+            return self.solution[None]
+        return np.random.default_rng(0).multivariate_normal(self.solution, self.covariance, number)
