@@ -43,6 +43,15 @@ def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def cell_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of each cell of `isoflop_runs` (a budget, a sparsity, a shape), and their number `n`.
+
+    In a fit, a cell with three seeds shall weigh no more than one with one.
+    """
+    columns = {name: (name, "mean") for name in ("N", "Na", "D", "L")}
+    return runs.groupby(["C", "S", "shape"], as_index=False).agg(**columns, n=("L", "size"))
+
+
 def _read_json_lines(path: Path) -> pd.DataFrame:
     return pd.json_normalize(pd.read_json(path, lines=True).to_dict("records"))  # type: ignore[arg-type]
 

@@ -6,25 +6,6 @@ import pytest
 
 from moe_lib.figures import evidence
 from moe_lib.laws.isoflop import parabolas
-from moe_lib.sweeps.peak_rate import PeakRate, above_vertex, price
-
-
-def test_the_lowest_run_of_each_panel_is_ringed() -> None:
-    rows = [
-        (16, 1, sparsity, batch, rate, 4 + sparsity + 0.1 * batch + np.log(rate / 0.01) ** 2)
-        for sparsity in (0.0, 0.9)
-        for batch in (2, 4)
-        for rate in (0.005, 0.01, 0.02)
-    ]
-    table = pd.DataFrame(rows, columns=["d_model", "n_layers", "sparsity", "batch_size", "learning_rate", "loss"])
-    table.loc[0, "loss"] = np.nan
-    dense, sparse = evidence.tuning(table, context_length=256).axes
-    for axes, lowest in ((dense, 4.2), (sparse, 5.1)):
-        rings = [line for line in axes.lines if line.get_markersize() == 11]
-        assert [(list(ring.get_xdata()), list(ring.get_ydata())) for ring in rings] == [
-            ([0.01], [pytest.approx(lowest)])
-        ]
-        assert sorted(len(line.get_xdata()) for line in axes.lines if line not in rings) in ([2, 3], [3, 3])
 
 
 def test_each_parabola_goes_through_its_vertex_and_an_outside_one_is_hollow() -> None:
@@ -42,35 +23,6 @@ def test_each_parabola_goes_through_its_vertex_and_an_outside_one_is_hollow() ->
     assert outside.lines[-1].get_markerfacecolor() == "white"
 
 
-def test_the_price_of_a_rate_is_drawn_from_its_parabola() -> None:
-    rows = [
-        (1e5, s, c, rate, 4 + 0.1 * np.log(rate / 0.01 / factor) ** 2)
-        for s, factor in ((0.0, 1.0), (0.9, 2.0))
-        for c in (1e12, 1e13)
-        for rate in 0.01 * 2.0 ** np.arange(-2, 3)
-    ]
-    runs = pd.DataFrame(rows, columns=["n_params_active", "sparsity", "flops", "learning_rate", "loss"])
-    rule = PeakRate(at_reference=0.01)
-    figure = evidence.price(above_vertex(runs, rule), price(runs, rule))
-    for axes, factor in zip(figure.axes, (1.0, 2.0), strict=True):
-        diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
-        assert diamonds == [pytest.approx(factor, rel=0.02)] * 2
-        points = [line for line in axes.lines if line.get_marker() == "o"]
-        assert [len(line.get_xdata()) for line in points] == [5, 5]
-
-
-def test_every_seed_is_shown_about_the_mean_of_its_cell() -> None:
-    table = pd.DataFrame(
-        [(s, shape, above) for s in (0.0, 0.9) for shape in ("16 x 1", "32 x 2") for above in (-0.01, 0.0, 0.01)],
-        columns=["S", "shape", "above"],
-    )
-    axes = evidence.noise(table, pd.Series({0.0: 0.01, 0.9: 0.02})).axes[0]
-    shown = [line for line in axes.lines if len(line.get_xdata()) == 3]
-    assert len(shown) == 4
-    assert all(sorted(line.get_ydata()) == [-0.01, 0.0, 0.01] for line in shown)
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["dense, S = 0\nsd 0.010", "S = 0.9\nsd 0.020"]
-
-
 def test_optima_are_broken_where_no_runs_are_near_and_hollow_outside() -> None:
     sparsities = np.array([0.0, 0.9])
     best = pd.DataFrame({"S": sparsities, "L": [3.0, 2.9], "L_low": [2.9, 2.8], "L_high": [3.1, 3.0]})
@@ -78,13 +30,14 @@ def test_optima_are_broken_where_no_runs_are_near_and_hollow_outside() -> None:
     ends = {f"{size}_{end}": 1e5 for size in ("N", "Na") for end in ("low", "high")}
     pairs = best.assign(N=1e5, Na=1e5, **ends, place=["inside", "outside"])
     at_size = pd.DataFrame({"N": [1e5, 1e6], "S": [0.5, 0.99], "low": 0.1, "high": 0.995, "among": [True, False]})
-    figure = evidence.optima(total, active, pairs, at_size)
+    figure = evidence.optima({"one": (total, active, at_size), "two": (total, active, at_size)}, pairs)
     first, last = figure.axes[0], figure.axes[-1]
     assert [line.get_markerfacecolor() == "white" for line in first.lines if line.get_marker() == "D"][:2] == [
         False,
         True,
     ]
-    solid, dotted = last.lines
+    assert len(last.lines) == 4
+    solid, dotted = last.lines[:2]
     assert list(np.isnan(solid.get_ydata())) == [False, True]
     assert list(np.isnan(dotted.get_ydata())) == [True, False]
 

@@ -6,9 +6,11 @@ import pytest
 
 from moe_lib.errors import InputError
 from moe_lib.laws.isoflop import (
+    choose_degrees,
     cross_validate,
     fit_surface,
     parabola_bias,
+    parabola_scatter,
     parabolas,
     refit,
     seed_noise,
@@ -85,6 +87,14 @@ def test_seed_noise_is_the_spread_of_equal_runs() -> None:
         seed_noise(table.drop_duplicates("N"), ["N"])
 
 
+def test_the_chosen_degrees_are_the_fewest_that_the_runs_support() -> None:
+    rng = np.random.default_rng(0)
+    n, s = (grid.ravel() for grid in np.meshgrid(18 + np.linspace(-2, 2, 7), -np.log1p(-np.array([0, 0.5, 0.9, 0.98]))))
+    loss = 3 + 0.1 * (n - 18) ** 2 + 0.02 * (n - 18) ** 3 - 0.1 * s
+    table = pd.DataFrame({"N": np.exp(n), "S": -np.expm1(-s), "L": loss + 0.003 * rng.standard_normal(len(n))})
+    assert choose_degrees(table) == (3, 1, 0)
+
+
 def test_parabolas_find_the_vertex_of_each_sparsity_and_budget() -> None:
     rows = [
         (n, s, c, 3 + 0.1 * (np.log(n) - np.log(at)) ** 2)
@@ -126,6 +136,17 @@ def test_a_parabola_is_biased_on_noise_free_losses_and_more_so_off_centre() -> N
     centred, off = (abs(parabola_bias(budget, 0.0, offset, 16)) for offset in (1.0, 4.0))
     assert 1e-4 < centred < off
     assert off > 0.1
+
+
+def test_the_scatter_about_parabolas_is_the_noise_that_was_put_in() -> None:
+    rng, n = np.random.default_rng(0), np.geomspace(1e8, 1e10, 30)
+    table = pd.concat(
+        pd.DataFrame({"N": n, "S": s, "L": 3 - s + 0.1 * np.log(n / 1e9) ** 2 + 0.02 * rng.standard_normal(30)})
+        for s in (0.0, 0.5, 0.9)
+    )
+    assert parabola_scatter(table) == pytest.approx(0.02, rel=0.2)
+    with pytest.raises(InputError, match="3 runs leave nothing"):
+        parabola_scatter(table.iloc[:3])
 
 
 def test_a_parabola_through_two_sizes_is_refused() -> None:

@@ -1,50 +1,16 @@
-"""Tuning runs: the best of them, one change at a time, and what the seed alone does."""
+"""Tuning runs: one change at a time, what the seed alone does, and how long the plateau is."""
 
 from itertools import product
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from moe_lib.sweeps.tuning import best_rates, one_change, seed_means, seed_spread
-
-RATES = 0.01 * 2.0 ** np.arange(-4, 5)
-
-
-def runs(rates: np.ndarray = RATES) -> pd.DataFrame:
-    """Cells whose loss is a parabola in log rate about the rule's own rate; a batch of 8 costs 0.05 nats more."""
-    rows = []
-    cells = product((5e4, 1e5, 3e5), (0.0, 0.75, 0.98), (1e12, 1e13))
-    for (size, sparsity, flops), batch, rate in product(cells, (4, 8), rates):
-        at = 0.01 * (size / 1e5) ** -0.3 * (1 - sparsity) ** 0.2 * (flops / 1e13) ** -0.1
-        loss = 4 + 0.1 * np.log(rate / at) ** 2 + 0.05 * (batch == 8)
-        rows.append((size, sparsity, flops, batch, rate, loss))
-    names = ["n_params_active", "sparsity", "flops", "batch_size", "learning_rate", "loss"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def test_a_best_rate_between_those_tried_is_found() -> None:
-    best = best_rates(runs())
-    assert best["bracketed"].all()
-    cells = best[["n_params_active", "sparsity", "flops"]].to_numpy().T
-    true = 0.01 * (cells[0] / 1e5) ** -0.3 * (1 - cells[1]) ** 0.2 * (cells[2] / 1e13) ** -0.1
-    assert best["learning_rate"].to_numpy() == pytest.approx(true, rel=1e-3)
-
-
-def test_a_best_rate_at_the_end_of_those_tried_is_marked() -> None:
-    best = best_rates(runs(RATES[:3]))
-    assert not best["bracketed"].any()
-    assert (best["learning_rate"] == RATES[2]).mean() > 0.9
-
-
-def test_a_diverged_run_hides_no_vertex() -> None:
-    table = runs()
-    table.loc[table["learning_rate"] == RATES[-1], "loss"] = np.nan
-    assert best_rates(table)["learning_rate"].notna().all()
+from moe_lib.sweeps.tuning import one_change, seed_means, seed_spread, steps_above
 
 
 def test_seeds_are_averaged_and_nothing_else_is() -> None:
-    table = runs()
+    names = ["sparsity", "batch_size", "learning_rate", "loss"]
+    table = pd.DataFrame([(s, b, r, s + b + r) for s, b, r in product((0.0, 0.9), (4, 8), (0.1, 0.2))], columns=names)
     again = pd.concat([table, table.assign(loss=table["loss"] + 0.2)])
     means = seed_means(again)
     assert len(means) == len(table)
@@ -87,3 +53,9 @@ def test_the_spread_of_seeds_is_pooled_over_the_runs_that_differ_in_nothing_else
     spread = seed_spread(rows)
     assert list(spread.index) == [0.0]
     assert spread[0.0] == pytest.approx(((0.02 + 0.02) / 3) ** 0.5)
+
+
+def test_a_plateau_ends_where_the_curve_first_falls_below_a_loss_or_never() -> None:
+    row = {"curve": {"step": [10, 20, 30, 40], "loss": [6.0, 4.4, 4.6, 4.0]}}
+    assert steps_above(row, 4.5) == 20
+    assert steps_above(row, 3.0) is None

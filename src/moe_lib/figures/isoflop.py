@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -21,6 +23,7 @@ from moe_lib.figures.style import (
 )
 from moe_lib.laws.isoflop import Surface
 
+LOSSES = ListedColormap(colormaps["Blues_r"](np.linspace(0, 0.75, 256)))  # the palest blues vanish on white
 NAMES = {"N": "total parameters N", "Na": "active parameters $N_a$"}
 
 
@@ -34,13 +37,13 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     s = np.linspace(*fitted.s_range, 80)
     loss = fitted.loss(n, -np.expm1(-s)[:, None])
     low, high = runs["L"].min(), min(runs["L"].max(), runs["L"].min() + 1.0)
-    drawn = axes.contour(n, s, loss, levels=np.linspace(low, high, 14), cmap="Blues_r", linewidths=1)
+    drawn = axes.contour(n, s, loss, levels=np.linspace(low, high, 14), cmap=LOSSES, linewidths=1)
     axes.clabel(drawn, drawn.levels[::3], fmt="%.2f", fontsize=8)
     dots = axes.scatter(
         runs[fitted.size],
         log_inverse_density(runs["S"]),
         c=runs["L"],
-        cmap="Blues_r",
+        cmap=LOSSES,
         vmin=low,
         vmax=high,
         edgecolors=INK,
@@ -51,7 +54,8 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     best = fitted.best_size(-np.expm1(-s))
     inside = best["place"] == "inside"
     axes.plot(best[fitted.size].where(inside), s, color=ACCENT, lw=2.2, label="best size at each S")
-    axes.plot(best[fitted.size].where(~inside), s, color=ACCENT, lw=1.2, ls=":", label="outside the grid")
+    outside = None if inside.all() else "outside the grid"
+    axes.plot(best[fitted.size].where(~inside), s, color=ACCENT, lw=1.2, ls=":", label=outside)
     count_axis(axes.xaxis, NAMES[fitted.size])
     sparsity_axis(axes.yaxis)
     axes.set_xlim(n[0] / 1.3, n[-1] * 1.3)

@@ -115,6 +115,15 @@ def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int 
     return result.assign(within_one_se=mse <= mse[0] + se[0])
 
 
+def choose_degrees(table: Columns, size: Size = "N") -> Degrees:
+    """The triple of fewest terms within one standard error of the best, each run (or cell) left out once; of several,
+    the one with the lowest error."""
+    trials = cross_validate(table, size, folds=len(table["L"]))
+    good = trials[trials["within_one_se"]].sort_values(["terms", "mse"])
+    chosen: Degrees = good["degrees"].iloc[0]
+    return chosen
+
+
 def refit(
     table: Columns,
     degrees: Degrees = PAPER_DEGREES,
@@ -187,6 +196,19 @@ def parabolas(
             | {"bracketed": np.mean([v.place == "inside" for v in again]), "place": vertex.place}
         )
     return pd.DataFrame(rows)
+
+
+def parabola_scatter(table: pd.DataFrame, size: Size = "N") -> float:
+    """Standard deviation of the losses about the parabolas of `parabolas`, pooled over (S, C), in nats: noise between
+    seeds and what a parabola in size leaves out. `InputError` where no group has more than three runs."""
+    squares, freedom = 0.0, 0
+    for _, group in table.groupby(["S", *(["C"] if "C" in table else [])]):
+        y = group["L"].to_numpy(float)
+        squares += float(np.sum((y - _vertex(feature(size, group[size]), y).fitted) ** 2))
+        freedom += len(y) - 3
+    if freedom <= 0:
+        raise InputError(f"{len(table)} runs leave nothing to see about parabolas of three numbers each")
+    return float(np.sqrt(squares / freedom))
 
 
 def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, points: int = 7) -> float:

@@ -1,17 +1,12 @@
-"""Tuning runs as a table, the best of them, and what one change or the seed alone does to the loss.
-
-A cell is what is tuned for: one model at one budget.
-"""
+"""Tuning runs as a table, and what one change or the seed alone does to the loss."""
 
 import json
-from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from moe_lib.laws.isoflop import seed_noise
-from moe_lib.sweeps.peak_rate import CELL
 
 
 def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -32,29 +27,6 @@ def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def seed_means(table: pd.DataFrame) -> pd.DataFrame:
     """A row for runs that differ in their seed alone, with their mean loss."""
     return table.groupby([name for name in table if name != "loss"], sort=False, as_index=False).mean()
-
-
-def best_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """For each cell and batch the learning rate with the lowest loss, by a parabola through the lowest run and its
-    neighbours in log rate.
-
-    Columns: those of a run, `learning_rate` and `loss` at the vertex, `lowest` (the lowest loss seen), and `bracketed`,
-    False where the lowest run lies at the end of the rates tried: then it is given as it is.
-    """
-    return pd.DataFrame([_vertex(runs) for _, runs in table.groupby([*CELL, "batch_size"], sort=False)])
-
-
-def _vertex(runs: pd.DataFrame) -> dict[Hashable, Any]:
-    runs = runs.sort_values("learning_rate", ignore_index=True)
-    at = int(np.nanargmin(runs["loss"]))
-    best: dict[Hashable, Any] = {name: runs[name].iloc[at] for name in runs}
-    best |= {"lowest": best["loss"], "bracketed": False}
-    three = runs.loc[at - 1 : at + 1]
-    if len(three) == 3 and three["loss"].notna().all():
-        curve = np.polynomial.Polynomial.fit(np.log(three["learning_rate"]), three["loss"], 2)
-        vertex = float(curve.deriv().roots()[0].real)
-        best |= {"learning_rate": np.exp(vertex), "loss": float(curve(vertex)), "bracketed": True}
-    return best
 
 
 def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame:
@@ -91,3 +63,10 @@ def seed_spread(rows: list[dict[str, Any]]) -> "pd.Series[float]":
 def _unseeded(row: dict[str, Any]) -> str:
     config = row["config"]
     return json.dumps(config | {"training": config["training"] | {"seed": None}}, sort_keys=True)
+
+
+def steps_above(row: dict[str, Any], loss: float) -> int | None:
+    """Steps that a run of the ledger needs until its training loss (mean over a bin of its curve) falls below `loss`;
+    None where it never does."""
+    curve = row["curve"]
+    return next((step for step, at in zip(curve["step"], curve["loss"], strict=True) if at < loss), None)
