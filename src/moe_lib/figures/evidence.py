@@ -18,6 +18,7 @@ from moe_lib.figures.style import (
     short_count,
     sparsity_axis,
     sparsity_color,
+    sparsity_label,
 )
 
 BATCH_COLOURS = colormaps["viridis"]
