@@ -92,12 +92,14 @@ def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
         axes.errorbar(own["N"], own["L"], yerr=own["se"], fmt="o", color=colour, ms=4, lw=1)
         inside = fit["place"] == "inside"
         axes.plot([fit["low"], fit["high"]], [fit["L"]] * 2, color=INK, lw=1.4, zorder=4)
-        axes.plot(fit["N"], fit["L"], "D", ms=5, mec=INK, mfc=colour if inside else "white", zorder=5)
+        axes.plot(fit["N"], fit["L"], "D", ms=4, mec=INK, mfc=colour if inside else "white", zorder=5)
         axes.set_title(f"{sparsity_label(fit['S'])}\nN* = {short_count(fit['N'])}", fontsize=10)
     for axes in grid.flat[len(fits) :]:
         axes.axis("off")
-    for axes in grid[-1]:
+    for axes in grid.flat[-columns:]:
         count_axis(axes.xaxis, "")
+    for axes in grid.flat[: len(fits)][-columns:]:
+        axes.tick_params(labelbottom=True)
     low = runs["L"].min()
     grid[0][0].set_ylim(low - 0.08, min(runs["L"].max() + 0.05, low + 1.0))
     figure.supxlabel("total parameters N", fontsize=10.5)
