@@ -57,6 +57,17 @@ def test_what_transformers_saves_comes_back(small_corpus: TokenCorpus, tmp_path:
     assert torch.equal(import_model(tmp_path / "again")(tokens).logits_BTV, ours(tokens).logits_BTV)
 
 
+def test_an_export_over_the_run_itself_is_refused_and_leaves_its_weights(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    save_run(run, small_run, build_model(small_run.model, seed=0), small_corpus)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    with pytest.raises(InputError, match="is the run's own folder"):
+        export_run(run, tmp_path / "elsewhere" / ".." / "run")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     from safetensors.torch import save_file

@@ -13,7 +13,12 @@ from moe_lib.training.folder import load_run, save_tensors
 
 
 def export_run(run: Path, out: Path) -> None:
-    """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them."""
+    """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them.
+
+    Raises `InputError` where `out` is the run's own folder, whose weights it would write over.
+    """
+    if out.resolve() == run.resolve():
+        raise InputError(f"out = '{out}' is the run's own folder, whose weights would be lost; choose another folder")
     config, tensors = to_huggingface(load_run(run)[1])
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     save_tensors(out / "model.safetensors", contiguous, {"format": "pt"})
