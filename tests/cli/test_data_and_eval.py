@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from moe_lib.data import TokenCorpus
+from moe_lib.config import RunConfig
+from moe_lib.data import TokenCorpus, prepare
+from moe_lib.evaluation import evaluate
+from moe_lib.model import build_model
+from moe_lib.training import save_run
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,31 @@ def test_the_table_names_every_probe(moe, trained: Path) -> None:
     assert done.returncode == 0, done.stderr
     for name in ("open book: town", "two hop: all", "repeated passages: second", "minimal pairs: agreement"):
         assert name in done.stdout
+
+
+def test_a_corpus_of_other_tokens_is_refused_though_its_vocabulary_is_as_large(
+    moe_here, trained: Path, data_root: Path
+) -> None:
+    other = data_root / "numbers"
+    other.mkdir()
+    for number in range(60):
+        (other / f"{number}.txt").write_text(" ".join(f"{number * 71 + step}" for step in range(300)))
+    prepare(str(other), vocab_size=300)
+    refused = moe_here("eval", trained, "--corpus", other)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert f"has another tokenizer than the one {trained} was trained with" in refused.stderr
+
+
+def test_the_untrained_model_starts_as_the_trained_one_did(
+    moe_here, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    run = small_run.with_(training=small_run.training.with_(expert_spread=0.01))
+    start = build_model(run.model, run.training.seed, expert_spread=0.01).eval()
+    save_run(tmp_path / "out", run, start, small_corpus)
+    report = json.loads(moe_here("eval", tmp_path / "out", "--json").stdout)
+    assert report["untrained"]["loss"] == report["trained"]["loss"]
+    other = build_model(run.model, run.training.seed).eval()
+    assert report["untrained"]["loss"] != evaluate(other, small_corpus, None)["loss"]
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,13 @@ def evaluate(
     from moe_lib.data import open_corpus
     from moe_lib.evaluation.report import compare
     from moe_lib.model import build_model
-    from moe_lib.training import load_run, load_tokenizer, telling
+    from moe_lib.training import load_run, require_tokenizer, telling
 
     run, trained = load_run(folder)
-    untrained = build_model(run.model, run.training.seed).eval()
     text = open_corpus(corpus or run.corpus, run.model.vocab_size)
-    told = telling(run, load_tokenizer(folder))
+    require_tokenizer(folder, text)
+    untrained = build_model(run.model, run.training.seed, expert_spread=run.training.expert_spread).eval()
+    told = telling(run, text.tokenizer)
     report = compare(trained, untrained, text, told.world if told else None, tasks, rows or None)
     if as_json:
         print(json.dumps(report, indent=2))

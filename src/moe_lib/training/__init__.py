@@ -1,6 +1,6 @@
 """From a configuration and a corpus to a trained model and its row; never chooses what to train."""
 
-from moe_lib.training.folder import load_run, load_tokenizer, own_folder, save_run
+from moe_lib.training.folder import load_run, own_folder, require_tokenizer, save_run
 from moe_lib.training.loop import Progress, Trained, train
 from moe_lib.training.plan import Plan, plan, telling
 from moe_lib.training.run import execute
@@ -11,9 +11,9 @@ __all__ = [
     "Trained",
     "execute",
     "load_run",
-    "load_tokenizer",
     "own_folder",
     "plan",
+    "require_tokenizer",
     "save_run",
     "telling",
     "train",

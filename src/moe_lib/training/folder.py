@@ -109,6 +109,15 @@ def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
     return run, model.eval()
 
 
+def require_tokenizer(folder: Path, corpus: TokenCorpus) -> None:
+    """`InputError` where a corpus has another tokenizer than the trained run's: its losses would be of other tokens."""
+    if load_tokenizer(folder).to_str() != corpus.tokenizer.to_str():
+        raise InputError(
+            f"corpus = '{corpus.name}' has another tokenizer than the one {folder} was trained with; give the corpus "
+            "that it was trained on"
+        )
+
+
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a trained run's corpus; `InputError` where it is missing."""
     path = folder / "tokenizer.json"
