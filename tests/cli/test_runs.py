@@ -55,6 +55,25 @@ def test_the_plan_of_a_corpus_that_is_not_here_lacks_its_epochs_only(moe, run_fi
     assert moe("sweep", run_file, "--ledger", tmp_path / "runs.jsonl").returncode == 2
 
 
+def test_every_vocabulary_of_a_sweep_is_there_before_anything_starts(
+    moe_here, small_run: RunConfig, tmp_path: Path
+) -> None:
+    file, ledger = tmp_path / "sweep.yaml", tmp_path / "runs.jsonl"
+    base = json.loads(small_run.model_dump_json())
+    file.write_text(yaml.safe_dump({"base": base, "grid": {"model.vocab_size": [301, 300]}}))
+    done = moe_here("sweep", file, "--ledger", ledger, "--work", tmp_path / "work")
+    assert done.returncode == 2
+    assert "vocab_size = 301 is not prepared" in done.stderr
+    assert not ledger.exists()
+
+
+def test_fewer_workers_than_one_are_refused(moe_here, run_file: Path, tmp_path: Path) -> None:
+    for workers in (0, -1):
+        done = moe_here("sweep", run_file, "--workers", workers, "--ledger", tmp_path / "runs.jsonl")
+        assert done.returncode == 2
+        assert "--workers" in done.stderr
+
+
 def test_a_corpus_that_is_too_small_is_named_before_anything_starts(moe, run_file: Path, tmp_path: Path) -> None:
     greedy = yaml.safe_load(run_file.read_text())
     greedy["training"]["flops"] = 1e13

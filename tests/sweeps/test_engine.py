@@ -97,6 +97,12 @@ def test_a_run_that_cannot_be_is_named(small_run: RunConfig, tmp_path: Path) -> 
         run_sweep([nowhere], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work")
 
 
+@pytest.mark.parametrize("n_workers", [0, -1])
+def test_fewer_workers_than_one_are_refused(n_workers: int, small_run: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"workers = {n_workers} has to be at least 1"):
+        run_sweep([small_run], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work", n_workers=n_workers)
+
+
 def test_a_run_that_diverges_leaves_its_row_and_the_sweep_goes_on(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:

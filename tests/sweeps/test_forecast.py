@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moe_lib.accounting import count_parameters
@@ -24,18 +25,50 @@ def a_row(key: str, run: RunConfig, times: float, backend: str, speed: float) ->
     }
 
 
+def hours(run: RunConfig, corpus: TokenCorpus, ledger: Ledger) -> float:
+    """The hours forecast for a run, in those of a machine at 1,000 tokens a second."""
+    [row] = forecast([run], {(run.corpus, run.model.vocab_size): corpus}, ledger).to_dict("records")
+    return row["core_hours"] * 3600 * 1e3 * 1e6 / row["flops"]
+
+
 def test_hours_come_from_the_nearest_rows_of_the_last_back_end(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     ledger = Ledger(tmp_path / "runs.jsonl")
-    for index in range(7):
+    for index in range(15):
         ledger.append(a_row(f"slow {index}", small_run, 1, "loop", 10))
         ledger.append(a_row(f"large {index}", small_run, 100, "native", 1e4))
         ledger.append(a_row(f"near {index}", small_run, 1.1, "native", 1e3))
-    table = forecast([small_run], {small_run.corpus: small_corpus}, ledger)
-    assert table.loc[0, "core_hours"] == pytest.approx(table.loc[0, "flops"] / (1e3 * 1e6) / 3600)
+    assert hours(small_run, small_corpus, ledger) == pytest.approx(1)
+
+
+def test_rows_of_a_busy_machine_do_not_make_a_sweep_look_longer(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    for index in range(15):
+        ledger.append(a_row(f"run {index}", small_run, 1, "native", 250 if index % 2 else 1e3))
+    assert hours(small_run, small_corpus, ledger) == pytest.approx(1)
+
+
+def test_rows_without_a_speed_say_nothing(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    ledger.append(a_row("paused", small_run, 1, "native", 0.0))
+    ledger.append({"key": "bare"})
+    assert np.isnan(hours(small_run, small_corpus, ledger))
+    ledger.append(a_row("near", small_run, 1, "native", 1e3))
+    ledger.append({"key": "another", "tokens_per_second": 5.0})
+    assert hours(small_run, small_corpus, ledger) == pytest.approx(1)
 
 
 def test_an_empty_ledger_forecasts_no_hours(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> None:
-    table = forecast([small_run], {small_run.corpus: small_corpus}, Ledger(tmp_path / "none.jsonl"))
-    assert table["core_hours"].isna().all()
+    assert np.isnan(hours(small_run, small_corpus, Ledger(tmp_path / "none.jsonl")))
+
+
+def test_a_corpus_stands_for_one_vocabulary_only(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    other = small_run.with_(model=small_run.model.with_(vocab_size=301))
+    corpora = {(small_run.corpus, small_run.model.vocab_size): small_corpus}
+    table = forecast([small_run, other], corpora, Ledger(tmp_path / "none.jsonl"))
+    assert table["epochs"].isna().tolist() == [False, True]

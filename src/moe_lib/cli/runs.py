@@ -48,7 +48,7 @@ def train(
 
     console = Console()
     run, rows = RunConfig.from_yaml(file), Ledger(ledger)
-    corpus = _corpora([run], console)[run.corpus]
+    corpus = _corpora([run], console)[run.corpus, run.model.vocab_size]
     rows.require_writable()
     with own_folder(out, run):
         with one_run(console, run) as on_step:
@@ -71,7 +71,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep, in YAML.")],
     ledger: LedgerOption = LEDGER,
     work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
-    workers: Annotated[int | None, typer.Option(help="Runs at a time; default: one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one a core.")] = None,
     block: Annotated[str | None, typer.Option(help="Only the blocks of this name.")] = None,
     engine: Annotated[str, typer.Option(help="Where it is trained: local, or slurm.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
@@ -127,8 +127,10 @@ def export(
     Console().print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
 
 
-def _corpora(runs: "list[RunConfig]", console: Console, missing_ok: bool = False) -> "dict[str, TokenCorpus]":
-    """The corpora of some runs; `embedded`, which needs no download, is built where it is missing.
+def _corpora(
+    runs: "list[RunConfig]", console: Console, missing_ok: bool = False
+) -> "dict[tuple[str, int], TokenCorpus]":
+    """The corpora of some runs by name and vocabulary size; `embedded`, which needs no download, is built if missing.
 
     With `missing_ok`, what is missing is said and left out.
     """
@@ -136,10 +138,10 @@ def _corpora(runs: "list[RunConfig]", console: Console, missing_ok: bool = False
     from moe_lib.errors import InputError
 
     corpora = {}
-    for name, size in {run.corpus: run.model.vocab_size for run in runs}.items():
+    for name, size in dict.fromkeys((run.corpus, run.model.vocab_size) for run in runs):
         try:
             embedded = name.startswith("embedded")
-            corpora[name] = prepare(name, size, say=console.print) if embedded else open_corpus(name, size)
+            corpora[name, size] = prepare(name, size, say=console.print) if embedded else open_corpus(name, size)
         except InputError as error:
             if not missing_ok:
                 raise

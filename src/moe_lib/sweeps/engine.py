@@ -62,6 +62,8 @@ def run_sweep(
     Returns the runs that were given up after three deaths of their worker; raises `InputError` where a worker found
     its configuration wrong or the system refused it a file.
     """
+    if n_workers is not None and n_workers < 1:
+        raise InputError(f"workers = {n_workers} has to be at least 1")
     done = ledger.keys()
     waiting = [run for run in runs if run.key not in done]
     tries = {run.key: 0 for run in waiting}

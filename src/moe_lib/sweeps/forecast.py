@@ -12,21 +12,23 @@ from moe_lib.data import TokenCorpus
 from moe_lib.ledger import Ledger
 from moe_lib.training import plan
 
-NEAREST = 7  # rows that a forecast of speed rests on
+NEAREST = 15  # rows that a forecast of speed rests on
+MEASURED = ("backend", "tokens_per_second", "flops_per_token", "threads", "n_params", "n_params_active")
 
 
-def forecast(runs: list[RunConfig], corpora: dict[str, TokenCorpus], ledger: Ledger) -> pd.DataFrame:
+def forecast(runs: list[RunConfig], corpora: dict[tuple[str, int], TokenCorpus], ledger: Ledger) -> pd.DataFrame:
     """One row a run: counts, steps, how often the corpus is read, whether it is done, and core-hours it will take.
 
-    The hours divide a run's FLOPs by the FLOP/s that runs of its size reached (NaN while the ledger is empty);
-    `corpora` is keyed by the runs' corpus names, and epochs are NaN where one is not there. Raises `InputError` for a
-    run that its corpus is too small for.
+    The hours divide a run's FLOPs by the FLOP/s that the faster runs of about its size reached (NaN while the ledger
+    holds no speed): slow rows tell of a busy or paused machine. `corpora` is keyed by name and vocabulary size, and
+    epochs are NaN where one is not there. Raises `InputError` for a run that its corpus is too small for.
     """
     rows = ledger.rows()
     done = {row["key"] for row in rows}
+    measured = [row for row in rows if all(row.get(name) for name in MEASURED) and row["tokens_per_second"] > 0]
     table = []
     for run in runs:
-        corpus = corpora.get(run.corpus)
+        corpus = corpora.get((run.corpus, run.model.vocab_size))
         schedule = plan(run, len(corpus.train) if corpus else math.inf)
         parameters = count_parameters(run.model)
         table.append(
@@ -42,19 +44,23 @@ def forecast(runs: list[RunConfig], corpora: dict[str, TokenCorpus], ledger: Led
                 "n_tokens": schedule.n_tokens,
                 "n_steps": schedule.n_steps,
                 "epochs": schedule.epochs if corpus else math.nan,
-                "core_hours": schedule.flops / _speed(rows, parameters.total, parameters.active) / 3600,
+                "core_hours": schedule.flops / _speed(measured, parameters.total, parameters.active) / 3600,
             }
         )
     return pd.DataFrame(table)
 
 
 def _speed(rows: list[dict[str, Any]], n_params: int, n_params_active: int) -> float:
-    """FLOP/s a core: the median of the rows nearest in log N and log N_a, of the back end used last."""
+    """FLOP/s a core: of the rows nearest in log N and log N_a, of the back end used last, the upper quartile.
+
+    That is the middle of their faster half, so that up to half of the rows may come from a busy machine.
+    """
     if not rows:
         return float("nan")
     rows = [row for row in rows if row["backend"] == rows[-1]["backend"]]
     apart = [
         np.hypot(np.log(row["n_params"] / n_params), np.log(row["n_params_active"] / n_params_active)) for row in rows
     ]
-    nearest = [rows[index] for index in np.argsort(apart)[:NEAREST]]
-    return float(np.median([row["tokens_per_second"] * row["flops_per_token"] / row["threads"] for row in nearest]))
+    nearest = [rows[index] for index in np.argsort(apart, kind="stable")[:NEAREST]]
+    speeds = [row["tokens_per_second"] * row["flops_per_token"] / row["threads"] for row in nearest]
+    return float(np.quantile(speeds, 0.75))
