@@ -64,7 +64,7 @@ def test_every_vocabulary_of_a_sweep_is_there_before_anything_starts(
     done = moe_here("sweep", file, "--ledger", ledger, "--work", tmp_path / "work")
     assert done.returncode == 2
     assert "vocab_size = 301 is not prepared" in done.stderr
-    assert not ledger.exists()
+    assert not (tmp_path / "work").exists()
 
 
 def test_fewer_workers_than_one_are_refused(moe_here, run_file: Path, tmp_path: Path) -> None:
