@@ -70,13 +70,28 @@ blocks:
         (("d_model: 16", "d_modle: 16"), "model.d_modle is not a field here"),
         (("grid:", "girds:"), "girds is not a field here"),
         (("{flops: 1.0e+9}", "{}"), "training.flops is missing"),
+        (("{flops: 1.0e+9}", ""), "training = None is not allowed"),
+        (("{flops: 1.0e+9}", "[1]"), "training = [1] is not allowed"),
+        (("{flops: 1.0e+9}", "much"), "training = 'much' is not allowed"),
+        (("flops: 1.0e+9", "n_tokens: null"), "training.n_tokens = None is not allowed"),
+        (("flops: 1.0e+9", "n_tokens: true"), "training.n_tokens = True is not allowed"),
+        (("flops: 1.0e+9", "n_tokens: -5"), "training.n_tokens = -5 is not allowed"),
+        (("flops", "n_tokens: 5000, flops"), "training.n_tokens and training.flops cannot both be given"),
         (("[0, 0.75, 0.9]", "0.75"), "grid.model.sparsity = 0.75 is not allowed"),
+        (("[0, 0.75, 0.9]", "[]"), "grid.model.sparsity = [] is not allowed"),
     ],
 )
 def test_what_is_wrong_is_named(change: tuple[str, str], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as refusal:
         read_sweep(write(tmp_path, GRID.replace(*change)))
     assert sentence in str(refusal.value)
+
+
+def test_tokens_of_no_model_buy_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model = None is not allowed"):
+        read_sweep(write(tmp_path, "base: {model: null, training: {n_tokens: 100}}"))
+    with pytest.raises(InputError, match="model is missing"):
+        read_sweep(write(tmp_path, "base: {training: {n_tokens: 100}}"))
 
 
 def test_tokens_may_stand_for_a_budget(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ stands for the budget that buys so many tokens.
 import copy
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from moe_lib.accounting import count_flops, count_parameters
-from moe_lib.config import Config, ModelConfig, RunConfig
+from moe_lib.config import Config, ModelConfig, Positive, RunConfig
 from moe_lib.errors import InputError
 from moe_lib.sweeps.peak_rate import PeakRate
 
@@ -37,7 +37,7 @@ class Block(Config):
 
     name: str = ""
     base: Fields = Field(default_factory=dict)
-    grid: dict[str, list[Any]] = Field(default_factory=dict)
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
 
 
 class SweepConfig(Block):
@@ -64,15 +64,36 @@ class SweepConfig(Block):
         return list({run.key: run for run in runs}.values())
 
     def _run(self, fields: Fields) -> RunConfig:
-        training = dict(fields.get("training", {}))
-        if "n_tokens" in training:
-            training["flops"] = training.pop("n_tokens") * count_flops(ModelConfig(**fields.get("model", {}))).total
+        training = fields.get("training", {})
+        if isinstance(training, dict) and "n_tokens" in training:
+            training = _with_budget(training, fields)
         run = RunConfig(**fields | {"training": training})
         if not self.peak_rate or "learning_rate" in training:
             return run
         counts = count_parameters(run.model)
         rate = self.peak_rate(counts.active, run.model.sparsity, run.training.flops)
         return run.with_(training=run.training.with_(learning_rate=rate))
+
+
+class _Tokens(Config):
+    n_tokens: Positive
+
+
+class _Purchase(Config):
+    """Tokens, and the model whose FLOPs they are."""
+
+    model: ModelConfig
+    training: _Tokens
+
+
+def _with_budget(training: Fields, fields: Fields) -> Fields:
+    """The training fields with the budget in FLOPs that their `n_tokens` stands for."""
+    if "flops" in training:
+        raise InputError("training.n_tokens and training.flops cannot both be given; leave one out")
+    rest = {name: value for name, value in training.items() if name != "n_tokens"}
+    model = {name: value for name, value in fields.items() if name == "model"}
+    bought = _Purchase(**model | {"training": {"n_tokens": training["n_tokens"]}})
+    return rest | {"flops": bought.training.n_tokens * count_flops(bought.model).total}
 
 
 def read_sweep(path: Path | str, *blocks: str) -> list[RunConfig]:
