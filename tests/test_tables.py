@@ -1,5 +1,6 @@
 """Tables of runs: what is wrong is named by row and column, and nothing vanishes unasked."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -104,6 +105,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
             read_table(tmp_path / name)
+    whole = gzip.compress(GOOD.to_csv().encode(), mtime=0)
+    for name, content in {"cut": whole[:-20], "damaged": whole[:20] + b"\xff\xff\xff" + whole[23:]}.items():
+        (tmp_path / f"{name}.csv.gz").write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name}\.csv\.gz: is no csv table"):
+            read_table(tmp_path / f"{name}.csv.gz")
     with pytest.raises(InputError, match="has to end in"):
         read_table(tmp_path / "a.txt")
     with pytest.raises(InputError, match="cannot be read"):

@@ -4,6 +4,7 @@ A law speaks of N, Na, D, S, G, C and L; a file has columns of its own names. Wh
 enters, with the row (counted from 1, without a header) and the column; nothing is dropped unless it was asked for.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
         table = READERS[suffix](path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, EOFError, zlib.error) as error:  # the last two: gzip, cut short or damaged
         raise InputError(f"{path}: is no {suffix[1:]} table ({str(error).splitlines()[0]})") from None
     if table.empty:
         raise InputError(f"{path}: holds no rows")
