@@ -72,6 +72,25 @@ def test_the_native_step_clips_and_updates_as_by_hand(max_norm: float) -> None:
     np.testing.assert_allclose(ours, by_hand(start, clipped.numpy(), HEAVY), rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "native",
+    [False, pytest.param(True, marks=pytest.mark.skipif(why_not() is not None, reason="no C++ compiler here"))],
+)
+def test_the_decay_of_the_router_is_that_of_all_else_times_its_rate(native: bool) -> None:
+    layer = torch.nn.ModuleDict({"router": torch.nn.Linear(3, 3), "other": torch.nn.Linear(3, 3)})
+    layers = torch.nn.ModuleDict({"moe": layer})
+    start = {name: weight.detach().clone() for name, weight in layers.named_parameters()}
+    optimizer = make_optimizer(layers, HEAVY.with_(router_rate=5.0), native=native)
+    for group in optimizer.param_groups:
+        group["lr"] = HEAVY.learning_rate / 2 * group["ratio"]
+    for weight in layers.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.clip_and_step(1.0)
+    for name, weight in layers.named_parameters():
+        share = HEAVY.weight_decay / 2 * (5 if ".router." in name else 1)
+        torch.testing.assert_close(weight.detach(), (1 - share) * start[name])
+
+
 def test_coupled_weight_decay_would_be_another_optimiser(problem: tuple[torch.nn.Linear, np.ndarray]) -> None:
     layer, gradients = problem
     expected = by_hand(layer.weight.detach().numpy().copy(), gradients, HEAVY)

@@ -1,7 +1,8 @@
 """Adam with fully decoupled weight decay, and the learning rate over time (Appendix B).
 
 Fully decoupled means w <- (1 - wd lr_t / lr_peak) w beside Adam's step: the decay does not grow with the peak rate.
-torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak.
+torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak. The router's rate is `router_rate` times
+that of all else, its decay with it: both lr_t and the share wd lr_t / lr_peak are multiplied.
 """
 
 import math
