@@ -6,6 +6,7 @@
 import errno
 import fcntl
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ from moe_lib.errors import InputError, Notice
 from moe_lib.files import remove_temporaries, whole_file
 from moe_lib.model import Transformer
 
+TRIES = 100  # to open the lock of a folder that its last holder is removing
+
 
 @contextmanager
 def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
@@ -31,9 +34,7 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
     Raises `InputError` where it belongs to another run. Where the run is refused, a new folder goes again.
     """
     new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        _wait_for(lock, folder)
+    with _lock(folder):
         claimed = _claim(folder, run)
         remove_temporaries(folder)
         try:
@@ -48,12 +49,32 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
             raise
 
 
+def _lock(folder: Path) -> IO[str]:
+    """The lock of a folder, held; its last holder may have removed the folder, and then it is made again."""
+    while True:
+        lock = _open_lock(folder)
+        _wait_for(lock, folder)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / "lock")):
+                return lock
+        lock.close()
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError, FileExistsError):  # the folder vanished meanwhile, or something else is wrong
+            folder.mkdir(parents=True, exist_ok=True)
+            return open(folder / "lock", "w")
+    folder.mkdir(parents=True, exist_ok=True)
+    return open(folder / "lock", "w")
+
+
 def _wait_for(lock: IO[str], folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         warnings.warn(
-            f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=4
+            f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=5
         )
         fcntl.flock(lock, fcntl.LOCK_EX)
 
@@ -61,12 +82,12 @@ def _wait_for(lock: IO[str], folder: Path) -> None:
 def _claim(folder: Path, run: RunConfig) -> bool:
     """Write `run.json` where there is none (True); `InputError` where another run's is there."""
     path = folder / "run.json"
-    if not path.exists():
+    try:
+        standing = RunConfig(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
         with whole_file(path) as temporary:
             temporary.write_text(run.model_dump_json(indent=2), encoding="utf-8")
         return True
-    try:
-        standing = RunConfig(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise InputError(f"{path}: is damaged; remove {folder} or choose another folder") from None
     if standing != run:
