@@ -1,6 +1,8 @@
 """The loop: exact, resumable to the last bit, and honest about a divergence."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.training import Progress, execute, plan, train
+from moe_lib.training import Progress, execute, loop, plan, train
 from moe_lib.training.run import loss_curve
 
 
@@ -74,6 +76,43 @@ def test_checkpoints_of_another_run_are_left_alone(
     assert not torch.equal(train(other, small_corpus, tmp_path).losses, train(small_run, small_corpus).losses)
 
 
+def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
+    schedule = plan(small_run, len(small_corpus.train))
+
+    def train_until(last: int) -> None:
+        def on_step(progress: Progress) -> None:
+            nonlocal clock
+            clock += 2.0  # seconds a step
+            if progress.step == last:
+                raise Killed
+
+        train(small_run, small_corpus, tmp_path, seconds_between_checkpoints=0, on_step=on_step)
+
+    for step in (3, 9):
+        with pytest.raises(Killed):
+            train_until(step)
+    train_until(schedule.n_steps + 1)
+    row = execute(small_run, small_corpus, lambda *_: {}, tmp_path)  # as after a kill between checkpoint and row
+    assert row["tokens_per_second"] == schedule.tokens_per_step / 2
+
+
+def test_a_checkpoint_of_before_seconds_were_kept_is_gone_on_from_and_the_speed_is_not_known(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    undisturbed = train(small_run, small_corpus, tmp_path)
+    [marker] = tmp_path.glob("step-*.json")
+    about = json.loads(marker.read_text())
+    del about["seconds"]
+    marker.write_text(json.dumps(about))
+    row = execute(small_run, small_corpus, lambda *_: {}, tmp_path)
+    assert row["tokens_per_second"] is None
+    assert row["curve"] == loss_curve(undisturbed.losses.numpy())
+
+
 def test_training_learns(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
     longer = small_run.with_(training=small_run.training.with_(flops=3e9))
     losses = train(longer, small_corpus).losses
@@ -97,6 +136,18 @@ def test_more_tokens_than_the_corpus_has_are_refused(small_run: RunConfig, small
     greedy = small_run.with_(training=small_run.training.with_(flops=1e12))
     with pytest.raises(InputError, match=r"training\.flops = 1e\+12 buys .* at most max_epochs = 1 is allowed"):
         train(greedy, small_corpus)
+
+
+def test_a_corpus_read_more_often_since_less_is_told_than_was_asked_for_is_refused(
+    small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    training = small_run.training.with_(flops=5e9, fact_share=0.5, max_epochs=0.6)  # room for less than two people
+    run = small_run.with_(model=small_run.model.with_(context_length=256), training=training)
+    assert plan(run, len(small_corpus.train)).epochs < 0.5
+    with pytest.raises(
+        InputError, match=r"training\.flops = 5e\+09 buys .* 0\.67.* at most max_epochs = 0\.6 is allowed"
+    ):
+        train(run, small_corpus)
 
 
 def test_a_vocabulary_that_is_too_small_is_refused(small_run: RunConfig, small_corpus: TokenCorpus) -> None:

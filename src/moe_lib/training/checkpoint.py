@@ -1,11 +1,13 @@
 """Checkpoints that a kill cannot break: whole or not there, checked by digest, the last two kept.
 
 A checkpoint is two files: `step-N.safetensors` (weights, Adam's moments, losses so far) and, written after it,
-`step-N.json` (step, whose it is, digest of the tensors). Data position and learning rate follow from the step, and
-nothing in training draws random numbers after the first weights, so that there is no other state.
+`step-N.json` (step, seconds of training so far, whose it is, digest of the tensors). Data position and learning rate
+follow from the step, and nothing in training draws random numbers after the first weights, so that there is no other
+state.
 """
 
 import json
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +27,12 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class State:
-    """Where training stands: the next step, and every tensor that it needs."""
+    """Where training stands: the next step, every tensor that it needs, and the `seconds` of all steps so far (NaN in
+    checkpoints of before they were kept)."""
 
     step: int
     tensors: dict[str, Tensor]
+    seconds: float
 
 
 def save(folder: Path, owner: str, state: State) -> None:
@@ -36,7 +40,8 @@ def save(folder: Path, owner: str, state: State) -> None:
     path = folder / f"step-{state.step:08d}.safetensors"
     save_tensors(path, state.tensors)
     with whole_file(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps({"step": state.step, "key": owner, "sha256": sha256_of(path)}))
+        about = {"step": state.step, "seconds": state.seconds, "key": owner, "sha256": sha256_of(path)}
+        temporary.write_text(json.dumps(about))
     markers = sorted(marker.stem for marker in folder.glob("step-*.json"))
     kept = [name for name in markers if name <= path.stem][-KEPT:]
     for old in sorted(folder.glob("step-*")):  # the marker before its tensors
@@ -58,7 +63,7 @@ def load_newest(folder: Path, owner: str) -> State | None:
                 continue
             if sha256_of(path) != about["sha256"]:
                 raise ValueError("its digest does not fit")
-            return State(int(about["step"]), load_file(path))
+            return State(int(about["step"]), load_file(path), float(about.get("seconds", math.nan)))
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             damaged = True
             reason = error.strerror if isinstance(error, OSError) else error
@@ -68,7 +73,9 @@ def load_newest(folder: Path, owner: str) -> State | None:
     return None
 
 
-def capture(step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, losses: Tensor) -> State:
+def capture(
+    step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, losses: Tensor, seconds: float
+) -> State:
     """All that training needs to go on: weights (`weight.NAME`), Adam's moments (`exp_avg.NAME`, ...), losses."""
     tensors = {"losses": losses}
     for name, weight in model.named_parameters():
@@ -76,7 +83,7 @@ def capture(step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer,
         for moment in MOMENTS:
             if weight in optimizer.state:
                 tensors[f"{moment}.{name}"] = optimizer.state[weight][moment]
-    return State(step, tensors)
+    return State(step, tensors, seconds)
 
 
 def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:

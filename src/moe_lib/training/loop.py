@@ -18,7 +18,7 @@ from moe_lib.model import Transformer, build_model
 from moe_lib.model.experts import device_of
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
-from moe_lib.training.plan import Plan, plan, require_memory, telling
+from moe_lib.training.plan import Plan, plan, require_epochs, require_memory, telling
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
 EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
@@ -37,7 +37,8 @@ class Progress:
 @dataclass(frozen=True)
 class Trained:
     """A finished run: what it was `told`, how often it read its corpus (`epochs`), `losses` [n_steps] float32 with NaN
-    after a divergence; tokens/s are of this process alone."""
+    after a divergence; tokens/s are those of the whole run, over all processes that trained it (NaN where a checkpoint
+    lacked its seconds)."""
 
     model: Transformer
     plan: Plan
@@ -69,20 +70,24 @@ def train(
     require_memory(run, memory_bytes())
     told = telling(run, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
+    require_epochs(run, stream.epochs_at(schedule.n_steps))  # what is told fills less than its share
     model = build_model(run.model, training.seed, backend, training.expert_spread, training.precision)
     model.to(device_of(model.backend))
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
-    start = 0
+    start, seconds_before = 0, 0.0
     owner = f"{run.key} {corpus.digest} {model.backend}"  # other tokens or other kernels would give other losses
     if folder and (saved := checkpoint.load_newest(folder, owner)):
-        start = saved.step
+        start, seconds_before = saved.step, saved.seconds
         losses = saved.tensors["losses"]
         checkpoint.restore(model, optimizer, saved)
 
     def save(step: int) -> None:
         if folder:
-            checkpoint.save(folder, owner, checkpoint.capture(step, model, optimizer, losses))
+            checkpoint.save(folder, owner, checkpoint.capture(step, model, optimizer, losses, seconds()))
+
+    def seconds() -> float:
+        return seconds_before + time.monotonic() - began
 
     began = saved_at = time.monotonic()
     diverged, done = False, start
@@ -104,7 +109,7 @@ def train(
         stream.epochs_at(done),
         losses,
         diverged,
-        _rate(done - start, schedule, time.monotonic() - began),
+        _rate(done, schedule, seconds()),
     )
 
 
@@ -124,4 +129,4 @@ def _step(model: Transformer, optimizer: Adam, stream: BatchStream, step: int, n
 
 
 def _rate(n_steps: int, schedule: Plan, seconds: float) -> float:
-    return n_steps * schedule.tokens_per_step / max(seconds, 1e-9)
+    return n_steps * schedule.tokens_per_step / (seconds + 1e-9)

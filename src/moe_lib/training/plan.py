@@ -41,12 +41,19 @@ def plan(run: RunConfig, n_corpus_tokens: float) -> Plan:
     tokens_per_step = run.training.batch_size * run.model.context_length
     n_steps = steps_for_budget(run)
     epochs = n_steps * tokens_per_step * (1 - run.training.fact_share) / n_corpus_tokens
-    if epochs > run.training.max_epochs:
-        raise InputError(
-            f"training.flops = {run.training.flops:g} buys {n_steps * tokens_per_step:,} tokens, {epochs:.2f} times "
-            f"the corpus '{run.corpus}'; at most max_epochs = {run.training.max_epochs:g} is allowed"
-        )
+    require_epochs(run, epochs)
     return Plan(n_steps, tokens_per_step, count_flops(run.model).total, epochs)
+
+
+def require_epochs(run: RunConfig, epochs: float) -> None:
+    """`InputError` where a run reads its corpus more often than it may."""
+    training = run.training
+    if epochs > training.max_epochs:
+        n_tokens = steps_for_budget(run) * training.batch_size * run.model.context_length
+        raise InputError(
+            f"training.flops = {training.flops:g} buys {n_tokens:,} tokens, {epochs:.5g} times the corpus "
+            f"'{run.corpus}'; at most max_epochs = {training.max_epochs:g} is allowed"
+        )
 
 
 def steps_for_budget(run: RunConfig) -> int:

@@ -1,5 +1,6 @@
 """A run from configuration to row: train, evaluate, write down."""
 
+import math
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -53,6 +54,7 @@ def execute(
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any]) -> Row:
     """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
     parameters, schedule, told = count_parameters(run.model), trained.plan, trained.told
+    speed = trained.tokens_per_second
     return {
         "key": run.key,
         "status": "diverged" if trained.diverged else "done",
@@ -72,7 +74,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         "curve": loss_curve(trained.losses.numpy()),
         **evaluation,
         "backend": trained.model.backend,
-        "tokens_per_second": round(trained.tokens_per_second, 1),
+        "tokens_per_second": None if math.isnan(speed) else round(speed, 1),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("moe-lib", "torch", "numpy", "tokenizers")}
         | {"python": platform.python_version(), "machine": platform.machine()},
