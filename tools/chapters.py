@@ -153,7 +153,9 @@ def main() -> int:
     arguments = parser.parse_args()
     pages = chapters()
     if arguments.task == "notebooks":
-        folder = Path(*arguments.names)
+        if len(arguments.names) != 1:
+            parser.error(f"notebooks takes one folder, here are {len(arguments.names)}")
+        folder = Path(arguments.names[0])
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.ipynb"):
             old.unlink()

@@ -79,6 +79,19 @@ def test_nbval_holds_a_notebook_to_the_record(tmp_path: Path, recorded: str, cod
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == code
 
 
+@pytest.mark.parametrize("folders", [[], ["one", "two"]])
+def test_notebooks_go_to_one_named_folder_and_no_other_is_emptied(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["chapters.py", "notebooks", *folders])
+    with pytest.raises(SystemExit):
+        chapters.main()
+    assert f"notebooks takes one folder, here are {len(folders)}" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.ipynb"]
+
+
 def test_every_record_belongs_to_a_chapter() -> None:
     names = {page.stem for page in chapters.chapters()}
     assert {path.stem for path in (chapters.ROOT / "book" / "recorded").glob("*.json")} <= names
