@@ -7,6 +7,7 @@ import pytest
 from moe_lib.errors import InputError
 from moe_lib.laws import implications as imply
 from moe_lib.laws.optimum import Budget
+from moe_lib.laws.parametric import Law
 from moe_lib.laws.published import ABNAR2025, HOFFMANN2022
 
 
@@ -96,6 +97,21 @@ def test_the_compute_multiple_of_sparsity_is_paid_by_a_dense_model() -> None:
     assert sparse == pytest.approx(dense, abs=1e-6)
     assert multiple > 4
     assert imply.compute_multiple(ABNAR2025, 1e20, 0.0) == 1
+
+
+def test_the_compute_multiple_is_below_one_where_dense_is_better() -> None:
+    multiple = imply.compute_multiple(ABNAR2025, 1e13, 0.98, "one-embedding")
+    sparse = imply.best_loss(ABNAR2025, 1e13, 0.98, "one-embedding")
+    assert sparse > imply.best_loss(ABNAR2025, 1e13, 0.0, "one-embedding")
+    assert imply.best_loss(ABNAR2025, 1e13 * multiple, 0.0, "one-embedding") == pytest.approx(sparse, abs=1e-6)
+    assert 0.1 < multiple < 1
+
+
+def test_a_loss_that_dense_models_never_have_has_no_multiple() -> None:
+    level = Law(ABNAR2025.form, ABNAR2025.values | {"lambda": -10.0, "c": 10.0})  # no dense budget comes down to it
+    assert imply.compute_multiple(level, 1e20, 0.9) == float("inf")
+    level = Law(ABNAR2025.form, ABNAR2025.values | {"lambda": 10.0, "c": 1.0})  # nor up to it
+    assert np.isnan(imply.compute_multiple(level, 1e20, 0.9))
 
 
 def test_endless_data_and_parameters_leave_less_loss_to_the_sparse() -> None:

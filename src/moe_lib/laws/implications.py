@@ -117,17 +117,19 @@ def best_loss(law: Law, flops: float, sparsity: float, convention: Convention = 
 def compute_multiple(law: Law, flops: float, sparsity: float, convention: Convention = "ideal") -> float:
     """How many times the compute the best dense model needs to reach the loss of the best one at `sparsity`.
 
-    Infinite where no dense budget below 1e40 FLOPs reaches it.
+    Below 1 where the dense one is the better. Infinite where no dense budget below 1e40 FLOPs reaches that loss, and
+    NaN where every one above 1 FLOP is below it.
     """
     target = best_loss(law, flops, sparsity, convention)
 
-    def short(log_c: float) -> float:
-        return best_loss(law, float(np.exp(log_c)), 0.0, convention) - target
+    def short(log_multiple: float) -> float:
+        return best_loss(law, flops * float(np.exp(log_multiple)), 0.0, convention) - target
 
-    low, high = np.log(flops), np.log(1e40)
-    if short(high) > 0:
-        return float("inf")
-    return float(np.exp(brentq(short, low, high, xtol=1e-8)) / flops) if short(low) > 0 else 1.0
+    more = short(0.0) > 0
+    low, high = (0.0, np.log(1e40 / flops)) if more else (np.log(1 / flops), 0.0)
+    if short(low) * short(high) > 0:
+        return float("inf" if more else "nan")
+    return float(np.exp(brentq(short, low, high, xtol=1e-8)))
 
 
 def asymptote(law: Law, sparsity: float) -> float:
