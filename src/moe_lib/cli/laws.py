@@ -88,7 +88,7 @@ def optimum(
     flops: Annotated[float, typer.Option(help="Training budget C.")],
     max_params: Annotated[float | None, typer.Option(help="Largest N that fits.")] = None,
     params: Annotated[float | None, typer.Option(help="N, if it is fixed.")] = None,
-    sparsity: Annotated[float | None, typer.Option(help="S, if it is fixed.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="S, if it is fixed; of a law that knows sparsity.")] = None,
     convention: Annotated[str, typer.Option(help="N_a: ideal, one-embedding or two-embeddings.")] = "ideal",
     ledger: Annotated[Path, typer.Option(help="Runs behind the law `ours`.")] = LEDGER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -134,7 +134,7 @@ def optimum(
 ) -> Optimum:
     """The best model of a budget: free, at most `max_params` large, of exactly `n_params`, or at one `sparsity`.
 
-    Raises `InputError` for values out of range, or bounds that exclude each other.
+    Raises `InputError` for values out of range, bounds that exclude each other, or a sparsity of a law of dense models.
     """
     for name, value in (("params", n_params), ("max-params", max_params)):
         if value is not None and not SMALLEST <= value <= LARGEST:
@@ -144,6 +144,8 @@ def optimum(
     if sparsity is not None and not 0 <= sparsity < 1:
         raise InputError(f"sparsity = {sparsity:g} has to lie in [0, 1)")
     budget = Budget(law, flops, convention)
+    if sparsity and not budget.sparse:
+        raise InputError(f"sparsity = {sparsity:g} has to be 0 or left out: {law.form.name} is a law of dense models")
     largest = max_params or LARGEST
     if n_params is not None:
         n, s = float(n_params), float(budget.best_sparsity(n_params))

@@ -31,14 +31,6 @@ def active_params(n_params: Any, sparsity: Any, convention: Convention = "ideal"
     return np.asarray(width**3 / ASPECT * 16 + width**2 / ASPECT / (1 - s) + matrices * VOCABULARY * width)
 
 
-def width_of(n_params: Any, sparsity: Any, convention: Convention) -> Array:
-    """d_model (continuous) of the family's member with N parameters at sparsity S."""
-    if convention == "ideal":
-        raise InputError("convention = 'ideal' has no shape; take one-embedding or two-embeddings")
-    n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
-    return _width(n, 1 / (1 - s), _matrices(convention))
-
-
 def _matrices(convention: Convention) -> int:
     if convention not in CONVENTIONS:
         raise InputError(f"convention = {convention!r} has to be one of {', '.join(CONVENTIONS)}")
