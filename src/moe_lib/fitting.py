@@ -64,6 +64,8 @@ def fit_table(
         raise InputError(f"starts = {starts!r} has to be grid, or table2 for the law {SPARSITY.name}")
     if cluster is not None and cluster not in table.columns:
         raise InputError(f"cluster = {cluster!r} is not in the table, which has {', '.join(map(str, table.columns))}")
+    if cluster is not None and (empty := table[cluster].isna().to_numpy()).any():
+        raise InputError(f"row {int(empty.argmax()) + 1}, column {cluster!r}: is empty and has to hold a label")
     form = FORMS[law]
     runs = runs_for(table, form.inputs, form.target, names, drop_highest)
     fitted = fit(form, runs.columns, objective, raw=raw, grid=TABLE2 if starts == "table2" else None)

@@ -116,6 +116,13 @@ def test_an_interval_that_the_runs_do_not_give_is_null_and_said(runs: pd.DataFra
     json.dumps(report.contract, allow_nan=False)
 
 
+@pytest.mark.parametrize(("filled", "row"), [(["a"] * 3, 4), ([], 1)])
+def test_an_empty_cluster_is_named_by_its_row(filled: list[str], row: int, runs: pd.DataFrame) -> None:
+    labelled = runs.assign(seed=pd.Series(filled, dtype=object))
+    with pytest.raises(InputError, match=f"row {row}, column 'seed': is empty and has to hold a label"):
+        fit_table(labelled, "chinchilla", {"N": "params", "C": "flops", "L": "loss"}, resamples=2, cluster="seed")
+
+
 def test_table_2_says_how_it_treats_the_linear_part(table_of_equation_6: pd.DataFrame) -> None:
     notes = fit_table(table_of_equation_6, "sparsity", starts="table2").notes
     assert "5,400 exponent cells" in notes[0]

@@ -63,6 +63,12 @@ def test_resampling_whole_clusters_widens_what_clusters_share() -> None:
     assert together.table["e"].std() != pytest.approx(alone.table["e"].std(), rel=1e-3)
 
 
+@pytest.mark.parametrize("labels", [["a"] * 62 + [None, "b"], ["a"] * 62 + [np.nan, "b"], [0] * 62 + [np.nan, 1]])
+def test_a_run_without_a_cluster_is_refused(labels: list[object], dense_fit: Fit) -> None:
+    with pytest.raises(InputError, match="cluster: run 63 has no label"):
+        bootstrap(dense_fit, 2, cluster=labels)
+
+
 def test_the_number_of_processes_changes_nothing(dense_fit: Fit) -> None:
     assert np.array_equal(bootstrap(dense_fit, 8, seed=5).x, bootstrap(dense_fit, 8, seed=5, workers=2).x)
 

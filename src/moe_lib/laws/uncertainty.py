@@ -58,9 +58,12 @@ def bootstrap(
     """Refits to resampled runs, under the objective of the fit.
 
     Runs are drawn with replacement, whole clusters where `cluster` gives each run a label (runs of one configuration
-    share their luck). The result does not depend on the number of `workers` (processes).
+    share their luck). The result does not depend on the number of `workers` (processes). `InputError` for a run without
+    a label.
     """
-    labels = np.arange(fitted.n) if cluster is None else pd.factorize(np.asarray(list(cluster)))[0]
+    labels = np.arange(fitted.n) if cluster is None else pd.factorize(pd.Series(list(cluster)))[0]
+    if labels.min() < 0:
+        raise InputError(f"cluster: run {int(np.argmin(labels)) + 1} has no label, and every run has to have one")
     groups = int(labels.max()) + 1
     draws = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
     counts = [np.bincount(draw, minlength=groups).astype(np.float64)[labels] for draw in draws]
