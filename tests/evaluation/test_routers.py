@@ -32,6 +32,14 @@ def test_loads_sum_to_one_and_the_entropy_is_that_of_the_probabilities() -> None
     assert found["load"][0] == pytest.approx((routings[0].load_E / routings[0].load_E.sum()).tolist(), abs=1e-5)
 
 
+def test_layers_that_are_passed_several_times_have_an_entry_for_each_pass() -> None:
+    twice = build_model(a_model().config.with_(layer_repeats=2), seed=0).eval()
+    found = router_statistics(twice, TOKENS)
+    assert found is not None
+    assert [len(found[name]) for name in ("load", "n_dead", "entropy")] == [4, 4, 4]
+    assert found["load"][0] != found["load"][2]
+
+
 def test_experts_that_no_token_chose_are_counted() -> None:
     model = a_model()
     with torch.no_grad():

@@ -13,7 +13,8 @@ N_TOKENS = 65_536
 
 
 def router_statistics(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> dict[str, Any] | None:
-    """Over the first 65,536 of the tokens, one entry a layer; None for a model that routes nothing.
+    """Over the first 65,536 of the tokens, an entry for each pass of a layer, in the order of the passes: there are
+    n_layers x layer_repeats of them. None for a model that routes nothing.
 
     `load`: each expert's share of the assignments (they sum to one); `n_dead`: experts that no token chose; `entropy`:
     of the router's probabilities, mean over tokens, nats.
