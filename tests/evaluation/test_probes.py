@@ -1,5 +1,6 @@
 """The probes tell what a model remembers from what it reads."""
 
+import json
 import math
 from collections import Counter
 
@@ -61,6 +62,26 @@ def test_no_question_is_cut_at_a_context_of_256(prose_corpus: TokenCorpus) -> No
     answers = ask_probes(Guesser(prose_corpus.vocab_size), prose_corpus, WORLD)
     assert answers["open_book"]["town"]["n_truncated"] == 0
     assert answers["closed_book"]["exposure_1"]["n_truncated"] == 0
+
+
+def test_questions_whose_answers_are_longer_than_the_context_are_counted_and_not_asked(
+    small_corpus: TokenCorpus,
+) -> None:
+    wide, narrow = (
+        ask_probes(Guesser(small_corpus.vocab_size, context), small_corpus, WORLD)["minimal_pairs"]["agreement"]
+        for context in (256, 36)
+    )
+    assert (wide["n"], wide["n_too_long"]) == (40, 0)
+    assert 0 < narrow["n"] < 40
+    assert narrow["n"] + narrow["n_too_long"] == 40
+
+
+@pytest.mark.parametrize("context_length", [2, 3])
+def test_where_nothing_fits_the_counts_stand_alone(prose_corpus: TokenCorpus, context_length: int) -> None:
+    answers = ask_probes(Guesser(prose_corpus.vocab_size, context_length), prose_corpus, WORLD)
+    assert answers["minimal_pairs"]["agreement"] == {"n": 0, "n_too_long": 40}
+    assert answers["knowledge"]["exposure_64"]["n"] == answers["closed_book"]["exposure_64"]["n"]
+    json.dumps(answers, allow_nan=False)
 
 
 def test_an_open_book_tells_its_answer_once_and_its_wrong_answers_too(prose_corpus: TokenCorpus) -> None:

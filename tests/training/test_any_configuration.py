@@ -1,5 +1,7 @@
 """Any configuration: what is accepted trains a step, and what is refused says why in one sentence."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from moe_lib.accounting import count_parameters
 from moe_lib.config import ModelConfig, RunConfig, TrainingConfig, read_yaml
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.training import plan, train
+from moe_lib.evaluation import evaluate
+from moe_lib.evaluation.report import compare
+from moe_lib.model import build_model
+from moe_lib.training import execute, plan, train
 from moe_lib.training.plan import bytes_needed, require_memory
 
 FIELDS = (*ModelConfig.model_fields, *TrainingConfig.model_fields, *RunConfig.model_fields, "sparsity")
@@ -103,6 +108,22 @@ def test_any_configuration_trains_a_step_or_is_refused_in_a_sentence(
     assert gradients
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert all(torch.isfinite(weight).all() for weight in trained.model.parameters())
+
+
+@pytest.mark.parametrize("context_length", [2, 3, 5, 16, 40])
+def test_a_short_context_trains_and_is_evaluated(
+    context_length: int, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    run = small_run.with_(
+        model=small_run.model.with_(context_length=context_length), training=small_run.training.with_(flops=1e-9)
+    )
+    row = execute(run, small_corpus, evaluate)
+    json.dumps(row, allow_nan=False)
+    assert row["loss"] < 2 * math.log(300)
+    assert row["probes"]["minimal_pairs"]["agreement"]["n_too_long"] > 0
+    model = build_model(run.model, seed=0).eval()
+    report = compare(model, model, small_corpus, None, None, None)
+    assert any("minimal pairs: agreement:" in note and "were not asked" in note for note in report["notes"])
 
 
 MAY_BE_LARGE = ("flops", "router_rate", "rope_base", "max_epochs", "gradient_clip")

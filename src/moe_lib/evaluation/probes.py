@@ -11,7 +11,7 @@ import torch
 from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import EXPOSURES, World
 from moe_lib.evaluation.questions import Question, questions
-from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, score
+from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, fits, score
 
 PASSAGES = 64
 PASSAGE_TOKENS = 64
@@ -19,7 +19,9 @@ PASSAGE_TOKENS = 64
 
 def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> dict[str, Any]:
     """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`, and where there
-    are choices the `margin` in nats of the right one over the best wrong one.
+    are choices the `margin` in nats of the right one over the best wrong one. `n_truncated` counts contexts that did
+    not fit and lost their beginning; `n_too_long` questions that were not asked, since an answer alone is longer than
+    the model's context; where none is left, the two counts stand alone.
 
     Two differences in nats of the same answer after the same wording, each a mean over pairs: `knowledge`, by exposure,
     a stranger's name minus the right one, positive where the name brings its fact to mind; `reading_gain`, the right
@@ -32,7 +34,8 @@ def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -
         result.setdefault(probe, {})[group] = _summary([answers[i] for i in index])
     result["repeated_passages"] = repeated_passages(model, corpus)
     if world:
-        nll = {(one.probe, one.pair): choices[0].nll for one, choices in zip(asked, answers, strict=True) if one.pair}
+        pairs = ((one, scores[0]) for one, scores in zip(asked, answers, strict=True) if one.pair and scores)
+        nll = {(one.probe, one.pair): right.nll for one, right in pairs}
         result["knowledge"] = {
             f"exposure_{exposure}": _difference(nll, "closed_book_stranger", "closed_book", f" {exposure} ")
             for exposure in EXPOSURES
@@ -42,10 +45,11 @@ def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -
 
 
 def _answer(model: LanguageModel, corpus: TokenCorpus, asked: Sequence[Question]) -> list[list[Score]]:
-    tokenizer = corpus.tokenizer
-    requests = [encode_request(tokenizer, one.context, choice) for one in asked for choice in one.choices]
-    scores = iter(score(model, requests))
-    return [list(itertools.islice(scores, len(question.choices))) for question in asked]
+    """The scores of each question's choices; none where one of them does not fit."""
+    encoded = [[encode_request(corpus.tokenizer, one.context, choice) for choice in one.choices] for one in asked]
+    fitting = [requests if fits(model, requests) else [] for requests in encoded]
+    scores = iter(score(model, list(itertools.chain.from_iterable(fitting))))
+    return [list(itertools.islice(scores, len(requests))) for requests in fitting]
 
 
 def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
@@ -57,12 +61,17 @@ def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
 
 def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
     """Right answers come first; among several the one with the lowest sum of nats is chosen, by `margin` on average."""
+    n_asked = len(answers)
+    answers = [choices for choices in answers if choices]
+    counts = {"n": len(answers), "n_too_long": n_asked - len(answers)}
+    if not answers:
+        return counts
     nll = np.array([choices[0].nll for choices in answers])
     mean = _mean(nll)
     result = {
         "nll": mean["mean"],
         "nll_standard_error": mean["standard_error"],
-        "n": len(answers),
+        **counts,
         "n_truncated": sum(any(one.truncated for one in choices) for choices in answers),
     }
     if len(answers[0]) == 1:
@@ -79,7 +88,7 @@ def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
 
 
 def _difference(nll: dict[tuple[str, str], float], minuend: str, subtrahend: str, within: str) -> dict[str, float]:
-    """Mean over the pairs that both probes ask, of those with `within` in their name."""
+    """Mean over the pairs that both probes asked, of those with `within` in their name."""
     pairs = [pair for probe, pair in nll if probe == minuend and within in pair and (subtrahend, pair) in nll]
     return _mean(np.array([nll[minuend, pair] - nll[subtrahend, pair] for pair in pairs]))
 
@@ -89,7 +98,7 @@ def repeated_passages(model: LanguageModel, corpus: TokenCorpus) -> dict[str, An
     width = min(PASSAGE_TOKENS, (model.config.context_length - 1) // 2)
     documents = corpus.heldout_documents
     long = documents[documents["stop"] - documents["start"] > width].head(PASSAGES)
-    if long.empty:
+    if long.empty or not width:
         return {"n": 0}
     end = corpus.end_of_text
     rows = [corpus.heldout[start : start + width].tolist() for start in long["start"]]
@@ -138,5 +147,7 @@ def repeats_trigram(tokens: npt.NDArray[np.uint16], context_length: int) -> npt.
 
 def _mean(values: npt.NDArray[np.float64]) -> dict[str, float]:
     n = len(values)
+    if not n:
+        return {"n": 0}
     error = float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
     return {"mean": float(values.mean()), "standard_error": error, "n": n}

@@ -18,7 +18,8 @@ def compare(
     tasks: Path | None,
     max_rows: int | None,
 ) -> dict[str, Any]:
-    """Both models' evaluation, and `table`: a row a probe or task, with `notes` on contexts that were cut."""
+    """Both models' evaluation, and `table`: a row a probe or task, with `notes` on contexts of tasks that were cut, and
+    on what was not asked."""
     read = read_tasks(tasks) if tasks else []
     report: dict[str, Any] = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
@@ -29,29 +30,40 @@ def compare(
         _row(f"{one['category']}: {name}", one, report["untrained"]["tasks"][name])
         for name, one in report["trained"]["tasks"].items()
     ]
-    notes = _notes(report["trained"]["tasks"], trained.config.context_length)
+    notes = _notes(report["trained"], trained.config.context_length)
     return {**report, "table": rows, "notes": notes}
 
 
-def _notes(tasks: dict[str, Any], limit: int) -> list[str]:
-    notes = []
-    for name, one in tasks.items():
-        if one["n_truncated"]:
-            cut = f"{one['n_truncated']} of {one['n']} contexts are longer than {limit} tokens and lost their beginning"
-            notes.append(f"{name}: {cut}")
-        if one["n_too_long"]:
-            notes.append(f"{name}: {one['n_too_long']} rows were not asked, as an answer is longer than {limit} tokens")
-    return notes
+def _notes(trained: dict[str, Any], limit: int) -> list[str]:
+    tasks = trained["tasks"]
+    notes = [
+        f"{name}: {one['n_truncated']} of {one['n']} contexts are longer than {limit} tokens and lost their beginning"
+        for name, one in tasks.items()
+        if one["n_truncated"]
+    ]
+    return notes + [
+        f"{name}: {one['n_too_long']} questions were not asked, as an answer is longer than {limit} tokens"
+        for name, one in (_groups(trained["probes"]) | tasks).items()
+        if one["n_too_long"]
+    ]
+
+
+def _groups(probes: dict[str, Any]) -> dict[str, Any]:
+    """What was answered, by the printed name of a probe's group; comparisons of two probes are left out."""
+    return {
+        f"{probe}: {group}".replace("_", " "): answers
+        for probe, groups in probes.items()
+        for group, answers in groups.items()
+        if isinstance(answers, dict) and "n_too_long" in answers
+    }
 
 
 def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [
-        _row(f"{probe.replace('_', ' ')}: {group.replace('_', ' ')}", answers, untrained[probe][group])
-        for probe, groups in trained.items()
-        for group, answers in groups.items()
-        if isinstance(answers, dict) and "nll" in answers
-    ]
+    before = _groups(untrained)
+    rows = [_row(name, answers, before[name]) for name, answers in _groups(trained).items() if answers["n"]]
     for name, gain in trained.get("knowledge", {}).items():
+        if not gain["n"]:
+            continue
         one, other = ({"n": result["n"], "nll": result["mean"]} for result in (gain, untrained["knowledge"][name]))
         rows.append(_row(f"knowledge: {name.replace('_', ' ')}", one, other))
     for probe, fields in (("repeated_passages", ("first", "second")), ("associative_recall", ("repeated", "others"))):

@@ -71,6 +71,11 @@ def encode_request(tokenizer: Tokenizer, context: str | Sequence[str], continuat
     return Request((end_of_text(tokenizer), *ids), tuple(scored))
 
 
+def fits(model: LanguageModel, requests: Sequence[Request]) -> bool:
+    """Whether every continuation is as short as `score` demands."""
+    return all(len(request.continuation) <= model.config.context_length for request in requests)
+
+
 def score(model: LanguageModel, requests: Sequence[Request]) -> list[Score]:
     """Score requests, in their order. A context that does not fit is cut on its left, and its score says so.
 

@@ -18,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from moe_lib.errors import InputError
-from moe_lib.evaluation.scoring import LanguageModel, Request, Score, encode_request, score
+from moe_lib.evaluation.scoring import LanguageModel, Request, Score, encode_request, fits, score
 
 SHOTS_SEED = 1234
 ANSWER = "\nAnswer:"
@@ -135,7 +135,7 @@ def run_task(
             encode_request(tokenizer, [examples, ("\n" if examples else "") + context + task.delimiter], f" {answer}")
             for context, answer in task.rows[index].options
         ]
-        if all(len(request.continuation) <= model.config.context_length for request in requests):
+        if fits(model, requests):
             asked[index] = requests
     if not asked:
         raise InputError(f"{task.name}: every answer is longer than context_length = {model.config.context_length}")
