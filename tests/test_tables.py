@@ -1,7 +1,6 @@
 """Tables of runs: what is wrong is named by row and column, and nothing vanishes unasked."""
 
 import gzip
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.tables import cell_means, isoflop_runs, ledger_runs, parse_names, read_table, runs_for
+from moe_lib.tables import cell_means, isoflop_runs, parse_names, read_table, runs_for
 
 GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
 INPUTS = ("N", "D", "S")
@@ -114,23 +113,6 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "a.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_table(tmp_path / "missing.csv")
-
-
-def test_the_ledger_speaks_in_symbols_and_leaves_out_what_diverged(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has no finished runs"):
-        ledger_runs(tmp_path / "runs.jsonl")
-    row = {"n_params": 10, "n_params_active": 5, "n_tokens": 7, "sparsity": 0.5, "flops": 1, "loss": 3}
-    lines = [json.dumps({"key": key, "status": status, **row}) for key, status in (("a", "done"), ("b", "diverged"))]
-    (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
-    assert ledger_runs(tmp_path / "runs.jsonl")[["N", "Na", "D", "S", "L"]].to_numpy().tolist() == [[10, 5, 7, 0.5, 3]]
-
-
-def test_runs_on_another_corpus_are_not_mixed_in(tmp_path: Path) -> None:
-    row = {"n_params": 10, "n_params_active": 5, "n_tokens": 7, "sparsity": 0.5, "flops": 1, "status": "done"}
-    texts = [("a", "x", 3.0), ("b", "y", 9.0), ("c", "x", 4.0)]
-    lines = [json.dumps({"key": key, "corpus_digest": text, "loss": loss, **row}) for key, text, loss in texts]
-    (tmp_path / "runs.jsonl").write_text("\n".join(lines) + "\n")
-    assert ledger_runs(tmp_path / "runs.jsonl")["L"].tolist() == [3.0, 4.0]
 
 
 def test_runs_of_the_ledger_stand_in_symbols_and_a_diverged_one_is_left_out() -> None:

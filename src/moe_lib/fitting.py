@@ -12,8 +12,12 @@ from moe_lib.laws.parametric import FORMS, SPARSITY, TABLE2, TABLE2_STARTS, Law
 from moe_lib.laws.published import PUBLISHED
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import Resamples, bootstrap, not_identified
-from moe_lib.tables import ledger_runs, runs_for
+from moe_lib.ledger import BOOK_LEDGER, Ledger
+from moe_lib.sweeps import read_sweep
+from moe_lib.tables import isoflop_runs, runs_for
 
+GRID = BOOK_LEDGER.parents[1] / "grid.yaml"
+OURS = ("surface", "noise", "budgets")  # the blocks of the grid that the law `ours` is fitted to
 FEW_RESAMPLES = 100  # below this a second process costs more than it saves
 
 
@@ -88,14 +92,23 @@ def fit_table(
 
 
 def law_named(name: str, ledger: Path) -> Law:
-    """A printed law, or `ours`: Eq. 6 fitted to the ledger's runs of one corpus. `InputError` for another name."""
+    """A printed law, or `ours`: Eq. 6 fitted to a ledger's runs of the grid's isoFLOP surfaces.
+
+    Those are the runs that the blocks `surface`, `noise` and `budgets` of experiments/grid.yaml ask for, each seed for
+    itself; tuning, trials and controls are left out. `InputError` for another name, and for `ours` where that file is
+    not there (the package was installed without its repository) or the ledger has too few of its runs.
+    """
     if name in PUBLISHED:
         return PUBLISHED[name]
     if name != "ours":
         raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
-    table = ledger_runs(ledger)
+    if not GRID.exists():
+        raise InputError(f"law = 'ours' needs {GRID}, which is not there; work in a checkout of the repository")
+    table = isoflop_runs(Ledger(ledger).select(run.key for run in read_sweep(GRID, *OURS)))
+    blocks = f"the blocks {', '.join(OURS)} of {GRID.name}"
+    if table.empty:
+        raise InputError(f"{ledger}: has no finished runs of {blocks}, and law = 'ours' is fitted to those")
     runs = runs_for(table, SPARSITY.inputs).columns
     fitted = fit(SPARSITY, runs)
-    corpus = f" on the corpus {table['config.corpus'].iloc[0]}" if "config.corpus" in table else ""
     limits = {"N": float(runs["N"].max()), "S": float(runs["S"].max())}
-    return Law(SPARSITY, fitted.law.values, f"fit to {fitted.n} runs of {ledger}{corpus}", limits)
+    return Law(SPARSITY, fitted.law.values, f"fit to {fitted.n} runs of {ledger}, {blocks}", limits)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.errors import InputError
-from moe_lib.ledger import Ledger, Row
+from moe_lib.ledger import Row
 
 SYMBOLS = ("N", "Na", "D", "S", "G", "C", "L")
 LEDGER_COLUMNS = {
@@ -159,21 +159,6 @@ class _Source:
         """What to say where a column is not there."""
         name, has = self.names.get(symbol, symbol), ", ".join(map(str, self.table.columns))
         return f"column {name!r} for {symbol} is not in the table, which has {has}"
-
-
-def ledger_runs(path: Path | str) -> pd.DataFrame:
-    """Finished runs with columns N, Na, D, S, C and L, of the corpus that most of the ledger's runs read.
-
-    Losses on different texts are not comparable, so that runs on another corpus are left out.
-    """
-    table = Ledger(path).table()
-    missing = [name for name in LEDGER_COLUMNS.values() if name not in table]
-    if table.empty or missing:
-        raise InputError(f"{path}: has no finished runs with {', '.join(missing or LEDGER_COLUMNS.values())}")
-    done = table[table["status"] == "done"] if "status" in table else table
-    if "corpus_digest" in done:
-        done = done[done["corpus_digest"] == done["corpus_digest"].mode()[0]]
-    return done.rename(columns={name: symbol for symbol, name in LEDGER_COLUMNS.items()})
 
 
 def parse_names(text: str | None) -> dict[str, str]:
