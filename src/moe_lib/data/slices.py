@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moe_lib.errors import InputError
 from moe_lib.files import sha256_of
@@ -108,15 +109,23 @@ def path_slices(path: Path) -> list[TextSlice]:
 
 def jsonl_texts(path: Path) -> Iterator[str]:
     """The field `text` of every row (RedPajama's schema); `InputError` names the row that has none."""
-    with open(path, encoding="utf-8") as stream:
+    for number, row in jsonl_rows(path):
+        text = row.get("text") if isinstance(row, dict) else None
+        if not isinstance(text, str):
+            raise InputError(f"{path}: line {number} has no field text that is a string")
+        yield text
+
+
+def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Every line's number and value; `InputError` names the line that is no JSON, or whose text is not Unicode."""
+    with open(path, "rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                text = json.loads(line)["text"]
-            except (ValueError, KeyError, TypeError):
-                text = None
-            if not isinstance(text, str):
-                raise InputError(f"{path}: line {number} has no field text that is a string")
-            yield text
+                row = json.loads(line.decode("utf-8"))
+                json.dumps(row, ensure_ascii=False).encode("utf-8")  # refuses "\ud800", half of a character
+            except (ValueError, RecursionError):
+                raise InputError(f"{path}: line {number} has to be JSON of whole characters in UTF-8") from None
+            yield number, row
 
 
 def _pieces(path: Path) -> Iterator[str]:

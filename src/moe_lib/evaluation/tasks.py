@@ -7,8 +7,8 @@ open questions are scored by the first answer alone instead of by generation.
 """
 
 import itertools
-import json
 import random
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from moe_lib.data.slices import jsonl_rows
 from moe_lib.errors import InputError
 from moe_lib.evaluation.scoring import LanguageModel, Request, Score, encode_request, fits, score
 
@@ -81,15 +82,14 @@ def read_tasks(folder: Path) -> list[Task]:
 def read_task(path: Path) -> Task:
     """One file; a name that is not in `SETTINGS` is asked without examples, in the category `other`."""
     rows = []
-    with open(path, encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                rows.append(_row(json.loads(line)))
-            except ValueError as error:
-                raise InputError(f"{path}: line {number} {error}") from None
-    if not rows:
-        raise InputError(f"{path}: has no rows")
+    for number, fields in jsonl_rows(path):
+        try:
+            rows.append(_row(fields))
+        except ValueError as error:
+            raise InputError(f"{path}: line {number} {error}") from None
     category, shots, delimiter = SETTINGS.get(path.stem, ("other", 0, ""))
+    if len(rows) <= shots:
+        raise InputError(f"{path}: has {len(rows)} rows, and a task with {shots} examples needs at least {shots + 1}")
     return Task(path.stem, category, shots, delimiter, tuple(rows))
 
 
@@ -102,9 +102,9 @@ def _row(fields: Any) -> Row:
     if missing:
         raise ValueError(f"lacks the field {missing[0]}")
     if kind == "choices":
-        options = [(str(fields["query"]), str(choice)) for choice in fields["choices"]]
+        options = [(str(fields["query"]), choice) for choice in _texts(fields, "choices")]
     elif kind == "schema":
-        options = [(str(context), str(fields["continuation"])) for context in fields["context_options"]]
+        options = [(context, str(fields["continuation"])) for context in _texts(fields, "context_options")]
     else:
         options = [(str(fields["context"]), str(fields["continuation" if kind == "continuation" else "answer"]))]
     gold = fields.get("gold", 0)
@@ -115,22 +115,25 @@ def _row(fields: Any) -> Row:
     return Row(tuple((context.strip(), answer.strip()) for context, answer in options), gold)
 
 
-def run_task(
-    model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: int | None = None, shots: int | None = None
-) -> dict[str, Any]:
+def _texts(fields: dict[str, Any], name: str) -> list[str]:
+    if not isinstance(fields[name], list):
+        raise ValueError(f"has {name} = {reprlib.repr(fields[name])}, which has to be a list")
+    return [str(one) for one in fields[name]]
+
+
+def run_task(model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: int | None = None) -> dict[str, Any]:
     """Ask a task, or an even choice of `max_rows` of its rows.
 
     `nll` is that of right answers (nats a token), `accuracy` has its binomial standard error beside it; `n_truncated`
     counts rows whose context did not fit and lost its beginning, `n_too_long` those that could not be asked, since an
     answer alone is longer than the model's context. Raises `InputError` where that leaves no row.
     """
-    given = task.shots if shots is None else shots
     every = max(1, -(-len(task.rows) // max_rows)) if max_rows else 1
     tested = range(0, len(task.rows), every)
     generator = random.Random(SHOTS_SEED)
     asked: dict[int, list[Request]] = {}
     for index in tested:
-        examples = _examples(task, index, given, generator)
+        examples = _examples(task, index, generator)
         requests = [
             encode_request(tokenizer, [examples, ("\n" if examples else "") + context + task.delimiter], f" {answer}")
             for context, answer in task.rows[index].options
@@ -143,15 +146,16 @@ def run_task(
     answered = [list(itertools.islice(scores, len(requests))) for requests in asked.values()]
     return {
         "category": task.category,
-        "shots": given,
+        "shots": task.shots,
         **_summary([task.rows[index].gold for index in asked], answered),
         "n_too_long": len(tested) - len(asked),
     }
 
 
-def _examples(task: Task, index: int, shots: int, generator: random.Random) -> str:
+def _examples(task: Task, index: int, generator: random.Random) -> str:
     """Answered rows other than this one, a line each."""
-    drawn = generator.sample([other for other in range(len(task.rows)) if other != index], shots) if shots else []
+    others = [other for other in range(len(task.rows)) if other != index]
+    drawn = generator.sample(others, task.shots) if task.shots else []
     solved = (task.rows[other].options[task.rows[other].gold] for other in drawn)
     return "\n".join(f"{context}{task.delimiter} {answer}" for context, answer in solved)
 
