@@ -66,6 +66,17 @@ def test_changed_text_is_built_anew_and_the_old_tokens_go(tmp_path: Path) -> Non
     assert not old.root.exists()
 
 
+def test_a_corpus_built_anew_leaves_one_whose_name_begins_with_its_own(tmp_path: Path) -> None:
+    ours = texts(tmp_path / "text")
+    old = prepare(str(ours), 300, tmp_path)
+    other = str(texts(tmp_path / f"{old.name}-300"))
+    standing = prepare(other, 300, tmp_path)
+    (ours / "000.txt").write_text("something else entirely")
+    prepare(str(ours), 300, tmp_path)
+    assert not old.root.exists()
+    assert open_corpus(other, 300, tmp_path).digest == standing.digest
+
+
 def test_an_interrupted_build_leaves_the_old_corpus_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = texts(tmp_path / "text")
     old = prepare(str(folder), 300, tmp_path)
@@ -131,6 +142,8 @@ def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
         ("text", 65_536, "vocab_size = 65536"),
         ("broken.jsonl", 300, "line 2 has no field text"),
         ("binary.txt", 300, "has to be text in UTF-8"),
+        ("latin.jsonl", 300, "line 2 has to be JSON of whole characters in UTF-8"),
+        ("half.jsonl", 300, "line 1 has to be JSON of whole characters in UTF-8"),
     ],
 )
 def test_wrong_input_gets_one_sentence_and_leaves_nothing(
@@ -141,6 +154,8 @@ def test_wrong_input_gets_one_sentence_and_leaves_nothing(
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/blank.txt").write_text(" \n")
     (tmp_path / "broken.jsonl").write_text('{"text": "fine"}\n{"txt": "not"}\n')
+    (tmp_path / "latin.jsonl").write_bytes(b'{"text": "fine"}\n{"text": "caf\xe9"}\n')
+    (tmp_path / "half.jsonl").write_text('{"text": "half \\ud800"}\n')
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=sentence):
         prepare(corpus, vocab_size, tmp_path / "root")

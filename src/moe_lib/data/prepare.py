@@ -1,6 +1,7 @@
 """`prepare` builds a corpus or finds that it stands; `open_corpus` reads one that stands."""
 
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,8 @@ def _publish(manifest: Manifest, built: Path, path: Path) -> TokenCorpus:
         (built / name).replace(folder / name)
     with whole_file(path) as temporary:
         temporary.write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-    for old in path.parent.glob(f"{manifest.name}-{manifest.vocab_size}-*"):
-        if old != folder:
+    ours = re.compile(re.escape(path.stem) + "-[0-9a-f]{12}")  # a longer name is another corpus's
+    for old in path.parent.iterdir():
+        if ours.fullmatch(old.name) and old != folder:
             shutil.rmtree(old, ignore_errors=True)
     return TokenCorpus(root=folder, manifest=manifest)
