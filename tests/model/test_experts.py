@@ -1,12 +1,14 @@
 """The experts: every back end computes what the loop computes, on any routing."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
 
 from moe_lib.config import ModelConfig
-from moe_lib.errors import InputError
-from moe_lib.model import BACKENDS, Router, Transformer, build_model
+from moe_lib.errors import InputError, Notice
+from moe_lib.model import BACKENDS, Router, Transformer, build_model, experts
 from moe_lib.model.experts import loop
 from moe_lib.model.router import Routing
 
@@ -87,6 +89,39 @@ def test_one_expert_is_the_dense_model() -> None:
     mlp = moe.experts.mlp  # type: ignore[union-attr]
     dense = (torch.nn.functional.silu(x_BTD @ mlp.w1.mT) * (x_BTD @ mlp.v1.mT)) @ mlp.w2  # type: ignore[union-attr]
     torch.testing.assert_close(moe(x_BTD.flatten(0, 1))[0], dense.flatten(0, 1))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("d_model", "granularity", "d_expert"), [(6, 1, 24), (36, 1, 144), (12, 16, 3), (24, 12, 8)])
+def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_where_it_is_the_default(
+    d_model: int, granularity: int, d_expert: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experts, "default_backend", lambda: "grouped_mm")
+    config = ModelConfig(d_model=d_model, n_layers=1, n_heads=1, n_experts=16, n_experts_active=2,
+                         granularity=granularity, vocab_size=11, context_length=6)  # fmt: skip
+    tokens_BT = torch.randint(11, (2, 6))
+    if d_model % 4 == 0 and d_expert % 4 == 0:
+        model = build_model(config, seed=0)
+        assert model.backend == "grouped_mm"
+    else:
+        with pytest.raises(InputError, match=rf"needs multiples of 4, .* d_model = {d_model} and .* = {d_expert}$"):
+            Transformer(config, backend="grouped_mm")
+        with pytest.warns(Notice, match="loop is used, which is slower"):
+            model = build_model(config, seed=0)
+        assert model.backend == "loop"
+    model(tokens_BT, tokens_BT).nll_BT.mean().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+
+
+@pytest.mark.parametrize(("dtype", "multiple"), [(torch.float32, 4), (torch.bfloat16, 8)])
+def test_torch_takes_the_widths_that_are_said(dtype: torch.dtype, multiple: int) -> None:
+    for width, height in itertools.product((4, 6, 8, 12), repeat=2):
+        routing = random_routing(dtype)
+        w = [torch.randn(E, height, width, dtype=dtype) for _ in range(3)]
+        if width % multiple == 0 and height % multiple == 0:
+            assert BACKENDS["grouped_mm"](torch.randn(N, width, dtype=dtype), routing, *w, False).isfinite().all()
+        else:
+            with pytest.raises(RuntimeError, match="multiple of 16 bytes"):
+                BACKENDS["grouped_mm"](torch.randn(N, width, dtype=dtype), routing, *w, False)
 
 
 def test_unknown_back_end_is_refused() -> None:

@@ -24,11 +24,16 @@ from moe_lib.native import why_not
 
 Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor, bool], Tensor]
 
+GROUPED_MM_MULTIPLE = 4  # of float32 numbers in 16 bytes, which grouped_mm takes rows in
+
 
 def grouped_mm(
     x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
 ) -> Tensor:
-    """All experts at once by `torch.nn.functional.grouped_mm` on tokens sorted by expert (float32 and bfloat16)."""
+    """All experts at once by `torch.nn.functional.grouped_mm` on tokens sorted by expert.
+
+    It takes rows of whole 16 bytes: D and F have to be multiples of 4 in float32, and of 8 in bfloat16.
+    """
     n_active = routing.expert_NK.shape[1]
     order_A = routing.expert_NK.flatten().argsort(stable=True)
     token_A = order_A // n_active
@@ -52,6 +57,25 @@ def default_backend() -> str:
         return "native"
     warnings.warn(f"{problem}; grouped_mm is used, which is slower", Notice, stacklevel=2)
     return "grouped_mm"
+
+
+def backend_for(model: ModelConfig) -> str:
+    """The default back end; `loop`, with a warning, where that is `grouped_mm` and the widths are not for it."""
+    default = default_backend()
+    if default == "grouped_mm" and (problem := _widths_problem(model)):
+        warnings.warn(f"{problem}; loop is used, which is slower", Notice, stacklevel=3)
+        return "loop"
+    return default
+
+
+def _widths_problem(model: ModelConfig) -> str | None:
+    """None where `grouped_mm` takes a model's widths, else the reason in words."""
+    if not (model.d_model % GROUPED_MM_MULTIPLE or model.d_expert % GROUPED_MM_MULTIPLE):
+        return None
+    return (
+        f"backend = 'grouped_mm' needs multiples of {GROUPED_MM_MULTIPLE}, and here d_model = {model.d_model} and "
+        f"4 d_model / granularity = {model.d_expert}"
+    )
 
 
 def problem_of(backend: str) -> str | None:
@@ -120,8 +144,13 @@ class MixtureOfExperts(nn.Module):
 
 
 def make_layer(model: ModelConfig, backend: str, precision: Precision = "float32") -> nn.Module:
-    """A layer's router and experts; whatever computes them, the names and the layout of the weights are the same."""
+    """A layer's router and experts; whatever computes them, the names and the layout of the weights are the same.
+
+    Raises `InputError` where the back end cannot run here, or does not take the model's widths or precision.
+    """
     check_backend(backend)
+    if backend == "grouped_mm" and (problem := _widths_problem(model)):
+        raise InputError(problem)
     if backend != "megablocks":
         return MixtureOfExperts(model, backend, precision)
     if precision != "float32":

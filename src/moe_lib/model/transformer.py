@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig, Precision
 from moe_lib.errors import InputError
-from moe_lib.model.experts import default_backend, make_layer
+from moe_lib.model.experts import backend_for, make_layer
 from moe_lib.model.operations import Operations, operations_of
 from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.routing import Routing
@@ -91,7 +91,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`.
 
-    `backend` is how it is computed: `native` (default, where it can be built), `grouped_mm` or `loop`, the reference.
+    `backend` is how it is computed: `native` (default, where it can be built), `grouped_mm` (for widths that it takes)
+    or `loop`, the reference.
     `precision` is that of `TrainingConfig`; it holds in training mode, in evaluation mode products are float32.
     """
 
@@ -101,7 +102,7 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, backend: str | None = None, precision: Precision = "float32") -> None:
         super().__init__()
         self.config = config
-        self.backend = backend = backend or default_backend()
+        self.backend = backend = backend or backend_for(config)
         self.operations = operations_of(backend)
         self.rounded = precision == "bfloat16"
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
