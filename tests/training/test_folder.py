@@ -18,7 +18,7 @@ def test_two_that_open_and_remove_one_folder_in_a_loop_never_fail(small_run: Run
     held: list[int] = []
 
     def hold(me: int) -> None:
-        for _ in range(150):
+        for _ in range(80):
             with own_folder(tmp_path / "run", small_run):
                 held.append(me)
                 assert held == [me]
