@@ -84,7 +84,7 @@ def plateau(curves: Mapping[str, Mapping[float, Row]], runs: pd.DataFrame, guess
     panels[0].set_ylabel("training loss (nats a token)")
     colours = [sparsity_color(sparsity) for sparsity in runs["sparsity"]]
     last.scatter(runs["n_steps"], runs["share"], c=colours, s=16, ec="white", lw=0.5)
-    last.set(xscale="log", xlabel="steps of the run", title=f"share of steps above {end:g}", ylim=(0, 1))
+    last.set(xscale="log", xlabel="steps of the run", title=f"steps above {end:g}", ylim=(0, 1))
     last.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     last.yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = panels[0].get_legend_handles_labels()
