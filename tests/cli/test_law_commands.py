@@ -172,6 +172,14 @@ def test_ours_is_equation_6_fitted_to_the_surfaces_of_the_ledger(ledger: Ledger)
     assert law.source.startswith("fit to 36 runs of")
 
 
+def test_ours_mixes_no_texts(ledger: Ledger, tmp_path: Path) -> None:
+    mixed = Ledger(tmp_path / "mixed.jsonl")
+    for index, row in enumerate(ledger.rows()):
+        mixed.append(row | {"corpus_digest": "one" if index else "another"})
+    with pytest.raises(InputError, match="has runs on 2 different texts, whose losses cannot be compared"):
+        law_named("ours", mixed.path)
+
+
 def test_ours_needs_enough_runs_and_the_grid_that_asked_for_them(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from moe_lib.laws.isoflop import (
     choose_degrees,
     cross_validate,
     fit_surface,
+    gains_over_dense,
     parabola_bias,
     parabola_scatter,
     parabolas,
@@ -136,6 +137,21 @@ def test_a_parabola_is_biased_on_noise_free_losses_and_more_so_off_centre() -> N
     centred, off = (abs(parabola_bias(budget, 0.0, offset, 16)) for offset in (1.0, 4.0))
     assert 1e-4 < centred < off
     assert off > 0.1
+
+
+def test_gains_over_dense_have_the_errors_of_both_fits() -> None:
+    fits = pd.DataFrame({"S": [0.0, 0.9], "L": [3.3, 3.1], "L_low": [3.27, 3.06], "L_high": [3.33, 3.14]})
+    found = gains_over_dense(fits)
+    assert found["gain"].to_numpy() == pytest.approx([0, 0.2])
+    assert found["error"].iloc[1] == pytest.approx(0.05)
+    with pytest.raises(InputError, match="needs one fit at S = 0, here are 0"):
+        gains_over_dense(fits.iloc[1:])
+
+
+def test_an_interval_without_resamples_says_nothing_of_a_bracket() -> None:
+    n = np.geomspace(1e8, 1e10, 5)
+    table = pd.DataFrame({"N": n, "S": 0.0, "L": 3 + 0.1 * np.log(n / 1e9) ** 2})
+    assert parabolas(table, resamples=0)["bracketed"].iloc[0] == 0
 
 
 def test_the_scatter_about_parabolas_is_the_noise_that_was_put_in() -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from moe_lib.figures.style import (
@@ -12,16 +11,17 @@ from moe_lib.figures.style import (
     INK,
     LOSS_LABEL,
     MUTED,
+    budget_label,
     count_axis,
     log_inverse_density,
     new_figure,
+    ordered_colours,
     short_count,
     sparsity_axis,
     sparsity_color,
     sparsity_label,
 )
 
-BATCH_COLOURS = colormaps["viridis"]
 Optima = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
@@ -114,11 +114,10 @@ def budgets(fits: pd.DataFrame, smallest: "pd.Series[float]") -> Figure:
     outside the sizes that were trained is hollow.
     """
     figure, (loss, size) = new_figure("full", height=3.3, columns=2)
-    shades = np.linspace(0.8, 0.1, fits["C"].nunique())
-    for (budget, own), shade in zip(fits.groupby("C"), shades, strict=True):
-        colour, at = BATCH_COLOURS(shade), log_inverse_density(own["S"])
+    for (budget, own), colour in zip(fits.groupby("C"), ordered_colours(fits["C"].nunique()), strict=True):
+        at = log_inverse_density(own["S"])
         for axes, name, low, high in ((loss, "L", "L_low", "L_high"), (size, "Na", "low", "high")):
-            axes.plot(at, own[name], color=colour, lw=1.3, label=f"C = {budget:.0e}".replace("e+", "e"))
+            axes.plot(at, own[name], color=colour, lw=1.3, label=budget_label(own["C"].iloc[0]))
             axes.vlines(at, own[low], own[high], color=colour, lw=1.1)
             for x, y, place in zip(at, own[name], own["place"], strict=True):
                 axes.plot(x, y, "D", color=colour, mfc=colour if place == "inside" else "white", ms=5.5)

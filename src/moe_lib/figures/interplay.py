@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from moe_lib.figures.isoflop import NAMES
 from moe_lib.figures.style import (
     ACCENT,
     INK,
@@ -29,7 +30,6 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
     diamond is a minimum inside the grid of sizes; one outside is not drawn.
     """
     figure, row = new_figure("full", height=4.4, columns=len(surfaces), sharey=True, squeeze=False)
-    names = {"N": "total parameters N", "Na": "active parameters $N_a$"}
     for axes, surface in zip(row[0], surfaces, strict=True):
         for group, runs in table.groupby("S"):
             sparsity = float(str(group))
@@ -41,7 +41,7 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
             within = runs[surface.size].min() <= best[surface.size] <= runs[surface.size].max()
             if best["place"] == "inside" and within:
                 axes.plot(best[surface.size], best["L"], "D", color=colour, ms=7, mec=INK, mew=1.1, zorder=5)
-        count_axis(axes.xaxis, names[surface.size])
+        count_axis(axes.xaxis, NAMES[surface.size])
     row[0][0].set_ylabel(LOSS_LABEL)
     handles, labels = row[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

@@ -72,6 +72,7 @@ STYLE: dict[str, Any] = {
 }
 
 _COLOURS = colormaps["plasma"]
+_ORDERED = colormaps["viridis"]
 
 
 def use_style() -> None:
@@ -112,6 +113,16 @@ def sparsity_color(sparsity: float) -> str:
 def sparsity_label(sparsity: float) -> str:
     """What a legend says of a sparsity."""
     return "dense, S = 0" if sparsity == 0 else f"S = {sparsity:.4g}"
+
+
+def ordered_colours(number: int) -> list[str]:
+    """Colours of an ordered few, such as batches or budgets, from light to dark."""
+    return [to_hex(_ORDERED(shade)) for shade in np.linspace(0.8, 0.1, number)]
+
+
+def budget_label(flops: float) -> str:
+    """What a legend says of a budget: C = 1e13."""
+    return f"C = {flops:.0e}".replace("e+", "e")
 
 
 def count_axis(axis: Axis, label: str) -> None:

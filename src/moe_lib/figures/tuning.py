@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from moe_lib.figures.style import (
     INK,
     MUTED,
+    budget_label,
     new_figure,
+    ordered_colours,
     sparsity_color,
     sparsity_label,
 )
 
-BATCH_COLOURS = colormaps["viridis"]
 Row = Mapping[str, Sequence[float]]
 CEILING = 0.6  # nats above the lowest loss of a row at which its panels end
 
@@ -35,15 +35,15 @@ def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
         "full", height=1.1 + 1.75 * len(sizes), rows=len(sizes), columns=len(sparsities),
         sharex=True, sharey="row", squeeze=False,
     )  # fmt: skip
-    shades = np.linspace(0.8, 0.1, len(batches))
+    colours = ordered_colours(len(batches))
     for row, (width, depth) in zip(grid, sizes, strict=True):
         own = table[(table["d_model"] == width) & (table["n_layers"] == depth)]
         for axes, sparsity in zip(row, sparsities, strict=True):
             runs = own[own["sparsity"] == sparsity].dropna(subset="loss").sort_values("learning_rate")
-            for batch, shade in zip(batches, shades, strict=True):
+            for batch, colour in zip(batches, colours, strict=True):
                 line = runs[runs["batch_size"] == batch]
                 label = f"{batch * context_length:,} tokens a step"
-                axes.plot(line["learning_rate"], line["loss"], "o-", color=BATCH_COLOURS(shade), ms=4, label=label)
+                axes.plot(line["learning_rate"], line["loss"], "o-", color=colour, ms=4, label=label)
             if len(runs):
                 best = runs.loc[runs["loss"].idxmin()]
                 axes.plot(best["learning_rate"], best["loss"], "o", ms=11, mfc="none", mec=INK, mew=1.1)
@@ -103,12 +103,11 @@ def price(runs: pd.DataFrame, prices: pd.DataFrame) -> Figure:
     span = np.exp(np.linspace(runs["offset"].min(), runs["offset"].max(), 60))
     for axes, sparsity in zip(row[0], sparsities, strict=True):
         axes.axvline(1, color=MUTED, lw=0.9)
-        for level, (budget, shade) in enumerate(zip(budgets, np.linspace(0.8, 0.1, len(budgets)), strict=True)):
+        for level, (budget, colour) in enumerate(zip(budgets, ordered_colours(len(budgets)), strict=True)):
             its = (prices["flops"] == budget) & (prices["sparsity"] == sparsity)
             own = runs[(runs["flops"] == budget) & (runs["sparsity"] == sparsity)]
-            colour = BATCH_COLOURS(shade)
             axes.plot(np.exp(own["offset"]), own["above"], "o", color=colour, ms=4, mec="white", mew=0.5,
-                      label=f"C = {budget:.0e}".replace("e+", "e"))  # fmt: skip
+                      label=budget_label(budget))  # fmt: skip
             for fit in prices[its].to_dict("records"):
                 axes.plot(span, fit["curvature"] * np.log(span / fit["factor"]) ** 2, color=colour, lw=1.3)
                 height = -0.03 * (level + 1)
@@ -133,7 +132,7 @@ def price(runs: pd.DataFrame, prices: pd.DataFrame) -> Figure:
 def noise(table: pd.DataFrame, spread: "pd.Series[float]") -> Figure:
     """The loss of each seed about the mean of its cell, by sparsity; bars are one standard deviation, pooled.
 
-    `table` has columns S, N_a (as `Na`) and `above` (loss over the mean of the cell); `spread` is indexed by S.
+    `table` has columns S, shape and `above` (loss over the mean of the cell); `spread` is indexed by S.
     """
     figure, axes = new_figure("full", height=3.0)
     sizes = sorted(table["shape"].unique(), key=lambda shape: [int(part) for part in shape.split(" x ")])

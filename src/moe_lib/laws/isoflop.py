@@ -170,8 +170,8 @@ def parabolas(
     Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), percentile intervals
     over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of those
     resamples that have a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
-    extrapolation. Where the `noise` is known (standard deviation of the loss between seeds, nats), a resample has all
-    sizes with losses drawn about the parabola instead: few sizes are resampled badly. `InputError` for a group with
+    extrapolation. Where the `noise` is known (standard deviation of a loss about its parabola, nats), a resample has
+    all sizes with losses drawn about the parabola instead: few sizes are resampled badly. `InputError` for a group with
     fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
@@ -187,15 +187,28 @@ def parabolas(
             again = [_vertex(n[d], y[d]) for d in drawn]
         else:
             again = [_vertex(n, vertex.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
-        again = again or [vertex]
-        low, high = np.quantile([(v.at, v.loss) for v in again], [(1 - level) / 2, (1 + level) / 2], axis=0)
+        low, high = np.quantile([(v.at, v.loss) for v in again or [vertex]], [(1 - level) / 2, (1 + level) / 2], axis=0)
         rows.append(
             where
             | {"n": len(n), size: np.exp(vertex.at), "L": vertex.loss, "curvature": vertex.curvature}
             | {"low": np.exp(low[0]), "high": np.exp(high[0]), "L_low": low[1], "L_high": high[1]}
-            | {"bracketed": np.mean([v.place == "inside" for v in again]), "place": vertex.place}
+            | {"bracketed": sum(v.place == "inside" for v in again) / max(len(again), 1), "place": vertex.place}
         )
     return pd.DataFrame(rows)
+
+
+def gains_over_dense(fits: pd.DataFrame) -> pd.DataFrame:
+    """What each sparsity gains at its best size, by the `parabolas` of one budget.
+
+    Columns S, gain (the loss of S = 0 less its own, nats) and error: half the 95 % interval of that difference, the two
+    fits being independent. `InputError` where S = 0 is missing.
+    """
+    half = (fits["L_high"] - fits["L_low"]).to_numpy(float) / 2
+    dense = np.flatnonzero(fits["S"] == 0)
+    if len(dense) != 1:
+        raise InputError(f"fits: a gain over dense needs one fit at S = 0, here are {len(dense)}")
+    loss = fits["L"].to_numpy(float)
+    return pd.DataFrame({"S": fits["S"].to_numpy(), "gain": loss[dense] - loss, "error": np.hypot(half, half[dense])})
 
 
 def parabola_scatter(table: pd.DataFrame, size: Size = "N") -> float:

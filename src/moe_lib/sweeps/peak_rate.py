@@ -75,8 +75,8 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
     }
     features = np.column_stack([np.ones(len(runs)), *(columns[power] for power in powers)])
     curve = _Parabolas.fit(runs, np.log(runs["learning_rate"].to_numpy()), features)
-    ends = _interval(curve.vertices(DRAWS)).T
-    at, *exponents = curve.vertices()[0]
+    ends = _interval(curve.drawn()[1]).T
+    at, *exponents = curve.vertex
     rule = PeakRate(
         at_reference=float(f"{np.exp(at):.3g}"),
         **{power: round(float(value), 4) for power, value in zip(powers, exponents, strict=True)},
@@ -97,9 +97,9 @@ def price(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
     keys = ["flops", "sparsity"]
     group = runs.groupby(keys).ngroup().to_numpy()
     curve = _Parabolas.fit(runs, runs["offset"].to_numpy(), np.eye(group.max(initial=0) + 1)[group])
-    at, drawn = curve.vertices()[0], curve.vertices(DRAWS)
+    at, (curvatures, drawn) = curve.vertex, curve.drawn()
     drawn = np.where(np.abs(drawn) <= np.log(REACH), drawn, np.nan)
-    (factor_low, factor_high), (low, high) = _interval(np.exp(drawn)), _interval(curve.curvatures(DRAWS) * drawn**2)
+    (factor_low, factor_high), (low, high) = _interval(np.exp(drawn)), _interval(curvatures * drawn**2)
     return (
         runs.groupby(keys, as_index=False)
         .agg(n=("loss", "size"))
@@ -182,17 +182,13 @@ class _Parabolas:
     def curvature(self) -> float:
         return float(self.solution[0])
 
-    def vertices(self, draws: int = 0) -> Array:
-        """The vertex's numbers `[1, k]`, or that many draws of them within their error; infinite without a vertex."""
-        drawn = self._draws(draws)
+    @property
+    def vertex(self) -> Array:
+        """The vertex's numbers `[k]`."""
+        return np.asarray(-self.solution[1:] / (2 * self.solution[0]))
+
+    def drawn(self) -> tuple[Array, Array]:
+        """Curvatures `[DRAWS, 1]` and vertices `[DRAWS, k]` within their error; infinite without a vertex."""
+        drawn = np.random.default_rng(0).multivariate_normal(self.solution, self.covariance, DRAWS)
         curvature = drawn[:, :1]
-        return np.where(curvature > 0, -drawn[:, 1:] / (2 * np.abs(curvature)), np.inf)
-
-    def curvatures(self, draws: int) -> Array:
-        """The curvature `[draws, 1]` in the same draws."""
-        return self._draws(draws)[:, :1]
-
-    def _draws(self, number: int) -> Array:
-        if number == 0:
-            return self.solution[None]
-        return np.random.default_rng(0).multivariate_normal(self.solution, self.covariance, number)
+        return curvature, np.where(curvature > 0, -drawn[:, 1:] / (2 * np.abs(curvature)), np.inf)
