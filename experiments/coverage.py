@@ -6,7 +6,6 @@ Each experiment draws new noise on the same 270 runs of the paper's law, fits Eq
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,9 @@ from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.laws.solver import fit
 from moe_lib.laws.uncertainty import bootstrap
+from moe_lib.repository import RESULTS
 
-RESULTS = Path(__file__).parent / "results" / "coverage.json"
+RESULT = RESULTS / "coverage.json"
 EXPERIMENTS, RESAMPLES, NOISE = 16, 40, 0.003
 FLOPS, SIZE = 1e20, 2e9
 
@@ -47,12 +47,12 @@ def main() -> None:
             held[name] += low <= ABNAR2025.values[name] <= high
         low, high = np.quantile([best_sparsity(law) for law in drawn.laws], [0.025, 0.975])
         held["best_sparsity"] += bool(low <= best_sparsity(ABNAR2025) <= high)
-    with whole_file(RESULTS) as temporary:
+    with whole_file(RESULT) as temporary:
         settings = {"experiments": EXPERIMENTS, "resamples": RESAMPLES, "noise": NOISE, "runs": len(runs)}
         temporary.write_text(
             json.dumps({"made_by": "experiments/coverage.py"} | settings | {"held": held}, indent=1) + "\n"
         )
-    print(f"wrote {RESULTS}")
+    print(f"wrote {RESULT}")
 
 
 if __name__ == "__main__":

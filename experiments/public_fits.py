@@ -24,8 +24,9 @@ from moe_lib.laws.basis import Posynomial
 from moe_lib.laws.parametric import CHINCHILLA, CLARK
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import bootstrap
+from moe_lib.repository import RESULTS
 
-RESULTS = Path(__file__).parent / "results" / "public_fits.json"
+RESULT = RESULTS / "public_fits.json"
 RESAMPLES = 4_000  # as many as Besiroglu et al.
 
 EPOCH = {
@@ -181,9 +182,9 @@ def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, An
 def main(data: Path) -> None:
     """Redo all fits and write them down."""
     made = {"made_by": "experiments/public_fits.py", "epoch": epoch(data), "gemstones": gemstones(data)}
-    with whole_file(RESULTS) as temporary:
+    with whole_file(RESULT) as temporary:
         temporary.write_text(json.dumps(made | {"clark": clark(data)}, indent=1) + "\n")
-    print(f"wrote {RESULTS}")
+    print(f"wrote {RESULT}")
 
 
 if __name__ == "__main__":

@@ -32,9 +32,10 @@ from moe_lib.accounting import count_flops
 from moe_lib.config import ModelConfig, Precision, TrainingConfig
 from moe_lib.files import whole_file
 from moe_lib.model import build_model
+from moe_lib.repository import RESULTS
 from moe_lib.training.optimizer import make_optimizer
 
-RESULT = Path(__file__).parents[1] / "results" / "train_benchmark.json"
+RESULT = RESULTS / "train_benchmark.json"
 WIDTHS, EXPERTS = (64, 128, 256), (1, 8, 50)
 WIDTH_PER_LAYER, HEAD_WIDTH, SEQUENCES, CONTEXT, VOCABULARY = 32, 32, 4, 256, 1_024
 ROUNDS, SECONDS_A_TURN, CEILING_SIZE = 5, 0.2, 1_024

@@ -12,11 +12,11 @@ from moe_lib.laws.parametric import FORMS, SPARSITY, TABLE2, TABLE2_STARTS, Law
 from moe_lib.laws.published import PUBLISHED
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import Resamples, bootstrap, not_identified
-from moe_lib.ledger import BOOK_LEDGER, Ledger
+from moe_lib.ledger import Ledger
+from moe_lib.repository import GRID, require
 from moe_lib.sweeps import read_sweep
 from moe_lib.tables import isoflop_runs, runs_for
 
-GRID = BOOK_LEDGER.parents[1] / "grid.yaml"
 OURS = ("surface", "noise", "budgets")  # what `ours` is fitted to; the block `lowest` is in a regime of its own
 FEW_RESAMPLES = 100  # below this a second process costs more than it saves
 
@@ -102,9 +102,7 @@ def law_named(name: str, ledger: Path) -> Law:
         return PUBLISHED[name]
     if name != "ours":
         raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
-    if not GRID.exists():
-        raise InputError(f"law = 'ours' needs {GRID}, which is not there; work in a checkout of the repository")
-    rows = Ledger(ledger).select(run.key for run in read_sweep(GRID, *OURS))
+    rows = Ledger(ledger).select(run.key for run in read_sweep(require(GRID, "law = 'ours'"), *OURS))
     texts = {row.get("corpus_digest") for row in rows}
     if len(texts) > 1:
         raise InputError(f"{ledger}: has runs on {len(texts)} different texts, whose losses cannot be compared")

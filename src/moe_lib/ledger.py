@@ -16,11 +16,9 @@ from typing import Any
 import pandas as pd
 
 from moe_lib.errors import InputError
+from moe_lib.repository import LEDGER, require
 
 Row = dict[str, Any]
-
-
-BOOK_LEDGER = Path(__file__).resolve().parents[2] / "experiments" / "results" / "runs.jsonl"
 
 
 class Ledger:
@@ -105,9 +103,7 @@ class Ledger:
 
 def book_ledger() -> Ledger:
     """The ledger of the book's own runs; `InputError` where the package was installed without its repository."""
-    if not BOOK_LEDGER.exists():
-        raise InputError(f"{BOOK_LEDGER}: the book's ledger is not there; work in a checkout of the repository")
-    return Ledger(BOOK_LEDGER)
+    return Ledger(require(LEDGER, "the book"))
 
 
 def _read_all(descriptor: int) -> bytes:

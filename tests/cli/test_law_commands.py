@@ -11,9 +11,10 @@ import pytest
 
 from moe_lib import fitting
 from moe_lib.errors import InputError
-from moe_lib.fitting import GRID, OURS, fit_table, law_named
+from moe_lib.fitting import OURS, fit_table, law_named
 from moe_lib.laws.parametric import CHINCHILLA, Law
 from moe_lib.ledger import Ledger, Row
+from moe_lib.repository import GRID
 from moe_lib.sweeps import read_sweep
 
 TRUTH = Law(CHINCHILLA, {"a": 400.0, "b": 2000.0, "e": 1.8, "alpha": 0.35, "beta": 0.37})
@@ -189,5 +190,5 @@ def test_ours_needs_enough_runs_and_the_grid_that_asked_for_them(
     with pytest.raises(InputError, match="needs at least 10 runs, here are 8"):
         law_named("ours", few.path)
     monkeypatch.setattr(fitting, "GRID", tmp_path / "grid.yaml")
-    with pytest.raises(InputError, match=r"law = 'ours' needs .*grid\.yaml, which is not there"):
+    with pytest.raises(InputError, match=r"law = 'ours' needs .*grid\.yaml, which does not exist"):
         law_named("ours", ledger.path)

@@ -1,0 +1,21 @@
+"""Every path into the checkout that this package is developed in; an installed wheel has none of these files."""
+
+from pathlib import Path
+
+from moe_lib.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = ROOT / "experiments"
+GRID = EXPERIMENTS / "grid.yaml"
+RESULTS = EXPERIMENTS / "results"
+LEDGER = RESULTS / "runs.jsonl"
+
+
+def require(path: Path, needed_by: str) -> Path:
+    """The path if it exists.
+
+    `InputError` says that `needed_by` needs it, since the package may be installed without its repository.
+    """
+    if not path.exists():
+        raise InputError(f"{needed_by} needs {path}, which does not exist; work in a checkout of the repository")
+    return path
