@@ -5,12 +5,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from moe_lib.budget import plan
 from moe_lib.config import RunConfig
 from moe_lib.data import BatchStream, TokenCorpus
 from moe_lib.data.facts import EXPOSURES, KINDS, SEED, WORDINGS, World, ask, tell
-from moe_lib.data.telling import tell_facts
+from moe_lib.data.telling import tell_facts, telling
 from moe_lib.errors import InputError
-from moe_lib.training import telling
 
 WORLD = World(seed=3, people_per_exposure=5)
 
@@ -106,7 +106,7 @@ def test_facts_are_never_in_the_text_that_defines_the_loss(prose_corpus: TokenCo
 
 
 def test_a_run_without_facts_is_told_nothing(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
-    assert telling(small_run, small_corpus.tokenizer) is None
+    assert telling(plan(small_run), small_corpus.tokenizer) is None
 
 
 def test_too_few_tokens_to_tell_anything_are_refused(prose_corpus: TokenCorpus) -> None:

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from moe_lib.accounting import count_parameters
+from moe_lib.budget import plan
 from moe_lib.config import ModelConfig, RunConfig, TrainingConfig, read_yaml
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.evaluation import evaluate
 from moe_lib.evaluation.report import compare
 from moe_lib.model import build_model
-from moe_lib.training import execute, plan, train
-from moe_lib.training.plan import bytes_needed, require_memory
+from moe_lib.training import execute, train
 
 FIELDS = (*ModelConfig.model_fields, *TrainingConfig.model_fields, *RunConfig.model_fields, "sparsity")
 NONSENSE = st.one_of(
@@ -95,8 +95,8 @@ def test_any_configuration_trains_a_step_or_is_refused_in_a_sentence(
 ) -> None:
     try:
         run = RunConfig(**fields)
-        require_memory(run, 10**9)
-        plan(run, len(small_corpus.train))
+        plan(run).require_memory(10**9)
+        plan(run).require_epochs(plan(run).epochs(len(small_corpus.train)))
         trained = train(run.with_(training=run.training.with_(flops=1e-9)), small_corpus)  # a single step
     except InputError as error:
         event("refused")
@@ -167,8 +167,9 @@ def test_a_model_that_plainly_does_not_fit_is_refused_before_it_is_allocated(
 def test_the_memory_that_is_demanded_is_less_than_what_is_taken(small_run: RunConfig) -> None:
     """A lower bound: nothing that fits is refused. Weights alone take 16 bytes each."""
     weights = 16 * count_parameters(small_run.model).total
-    assert weights < bytes_needed(small_run) < 3 * weights
-    require_memory(small_run, bytes_needed(small_run))
+    schedule = plan(small_run)
+    assert weights < schedule.n_bytes < 3 * weights
+    schedule.require_memory(schedule.n_bytes)
 
 
 @pytest.mark.parametrize(

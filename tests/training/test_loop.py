@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from moe_lib.budget import plan
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.training import Progress, execute, loop, plan, train
+from moe_lib.training import Progress, execute, loop, train
 from moe_lib.training.run import loss_curve
 
 
@@ -81,7 +82,7 @@ def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
 ) -> None:
     clock = 0.0
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
-    schedule = plan(small_run, len(small_corpus.train))
+    schedule = plan(small_run)
 
     def train_until(last: int) -> None:
         def on_step(progress: Progress) -> None:
@@ -128,7 +129,7 @@ def test_an_exploding_loss_ends_the_run_as_diverged(small_run: RunConfig, small_
 
 
 def test_the_budget_is_spent_to_within_half_a_step(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
-    schedule = plan(small_run, len(small_corpus.train))
+    schedule = plan(small_run)
     assert abs(schedule.flops - 3e8) <= schedule.tokens_per_step * schedule.flops_per_token / 2
 
 
@@ -143,7 +144,7 @@ def test_a_corpus_read_more_often_since_less_is_told_than_was_asked_for_is_refus
 ) -> None:
     training = small_run.training.with_(flops=5e9, fact_share=0.5, max_epochs=0.6)  # room for less than two people
     run = small_run.with_(model=small_run.model.with_(context_length=256), training=training)
-    assert plan(run, len(small_corpus.train)).epochs < 0.5
+    assert plan(run).epochs(len(small_corpus.train)) < 0.5
     with pytest.raises(
         InputError, match=r"training\.flops = 5e\+09 buys .* 0\.67.* at most max_epochs = 0\.6 is allowed"
     ):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from moe_lib.budget import Plan
 from moe_lib.data.corpus import Tokens, end_of_text
 from moe_lib.data.facts import EXPOSURES, SEED, World
 from moe_lib.errors import InputError
@@ -55,6 +56,14 @@ def tell_facts(tokenizer: "Tokenizer", share: float, n_windows: int, context_len
     windows_WT = _pack(tokenizer, world, context_length)
     places = np.random.default_rng((seed, SEED)).choice(n_windows, len(windows_WT), replace=False)
     return Telling(world, windows_WT, np.sort(places))
+
+
+def telling(plan: Plan, tokenizer: "Tokenizer") -> Telling | None:
+    """The facts that a run is told; None where its `fact_share` is 0."""
+    training = plan.run.training
+    if not training.fact_share:
+        return None
+    return tell_facts(tokenizer, training.fact_share, plan.n_windows, plan.run.model.context_length, training.seed)
 
 
 def _pack(tokenizer: "Tokenizer", world: World, context_length: int) -> Tokens:

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.accounting import count_parameters
+from moe_lib.budget import plan
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.ledger import Ledger
-from moe_lib.training import plan
 
 NEAREST = 15  # rows that a forecast of speed rests on
 MEASURED = ("backend", "tokens_per_second", "flops_per_token", "threads", "n_params", "n_params_active")
@@ -29,7 +29,9 @@ def forecast(runs: list[RunConfig], corpora: dict[tuple[str, int], TokenCorpus],
     table = []
     for run in runs:
         corpus = corpora.get((run.corpus, run.model.vocab_size))
-        schedule = plan(run, len(corpus.train) if corpus else math.inf)
+        schedule = plan(run)
+        epochs = schedule.epochs(len(corpus.train)) if corpus else math.nan
+        schedule.require_epochs(epochs)
         parameters = count_parameters(run.model)
         table.append(
             {
@@ -43,7 +45,7 @@ def forecast(runs: list[RunConfig], corpora: dict[tuple[str, int], TokenCorpus],
                 "n_params_active": parameters.active,
                 "n_tokens": schedule.n_tokens,
                 "n_steps": schedule.n_steps,
-                "epochs": schedule.epochs if corpus else math.nan,
+                "epochs": epochs,
                 "core_hours": schedule.flops / _speed(measured, parameters.total, parameters.active) / 3600,
             }
         )

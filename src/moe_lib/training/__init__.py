@@ -2,19 +2,15 @@
 
 from moe_lib.training.folder import load_run, own_folder, require_tokenizer, save_run
 from moe_lib.training.loop import Progress, Trained, train
-from moe_lib.training.plan import Plan, plan, telling
 from moe_lib.training.run import execute
 
 __all__ = [
-    "Plan",
     "Progress",
     "Trained",
     "execute",
     "load_run",
     "own_folder",
-    "plan",
     "require_tokenizer",
     "save_run",
-    "telling",
     "train",
 ]

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from moe_lib.budget import Plan, plan
 from moe_lib.config import RunConfig
 from moe_lib.data import BatchStream, TokenCorpus
-from moe_lib.data.telling import Telling
+from moe_lib.data.telling import Telling, telling
 from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
 from moe_lib.model.experts import device_of
 from moe_lib.training import checkpoint
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
-from moe_lib.training.plan import Plan, plan, require_epochs, require_memory, telling
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
 EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
@@ -66,11 +66,12 @@ def train(
     training = run.training
     if corpus.vocab_size > run.model.vocab_size:
         raise InputError(f"model.vocab_size = {run.model.vocab_size} is smaller than the corpus's, {corpus.vocab_size}")
-    schedule = plan(run, len(corpus.train))
-    require_memory(run, memory_bytes())
-    told = telling(run, corpus.tokenizer)
+    schedule = plan(run)
+    schedule.require_epochs(schedule.epochs(len(corpus.train)))
+    schedule.require_memory(memory_bytes())
+    told = telling(schedule, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
-    require_epochs(run, stream.epochs_at(schedule.n_steps))  # what is told fills less than its share
+    schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # what is told fills less than its share
     model = build_model(run.model, training.seed, backend, training.expert_spread, training.precision)
     model.to(device_of(model.backend))
     optimizer = make_optimizer(model, training, native=model.backend == "native")
