@@ -41,8 +41,8 @@ book: setup
 	$(STEP) "build the book" $(BIN)/python tools/build_book.py
 
 test: setup
-	$(STEP) "format" $(BIN)/ruff format --check src tests tools
-	$(STEP) "lint" $(BIN)/ruff check src tests tools
+	$(STEP) "format" $(BIN)/ruff format --check src tests tools conftest.py
+	$(STEP) "lint" $(BIN)/ruff check src tests tools conftest.py
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
 	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser and not soak" --nbval-lax --nbval-current-env \

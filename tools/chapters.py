@@ -1,7 +1,8 @@
 """Chapters as executable things: turn them into notebooks, record their checked outputs, compare with the record.
 
 A chapter is a text notebook without outputs. What it must print stands in book/recorded/<chapter>.json, one entry
-for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed.
+for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed. Outputs are compared as
+numbers (tools/outputs.py), here and where nbval runs the chapters.
 
     python tools/chapters.py notebooks DIR    # .ipynb files with recorded outputs inside, for pytest --nbval-lax
     python tools/chapters.py verify [CHAPTER ...]
@@ -9,7 +10,6 @@ for each cell tagged `nbval-check-output`: the cell's first line and the lines i
 """
 
 import argparse
-import difflib
 import json
 import sys
 import time
@@ -22,6 +22,8 @@ import yaml
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
+
+import outputs
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECKED = "nbval-check-output"
@@ -68,15 +70,18 @@ def checked_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 def record_of(notebook: NotebookNode) -> Record:
     """What the checked cells of an executed notebook printed."""
-    return [{"cell": _first_line(cell), "prints": _printed(cell).splitlines()} for cell in checked_cells(notebook)]
+    return [
+        {"cell": _first_line(cell), "prints": printed(cell.outputs).splitlines()} for cell in checked_cells(notebook)
+    ]
 
 
 def _first_line(cell: NotebookNode) -> str:
     return str(cell.source.strip().splitlines()[0])
 
 
-def _printed(cell: NotebookNode) -> str:
-    return "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+def printed(cell_outputs: Iterable[NotebookNode]) -> str:
+    """What a cell wrote to standard output."""
+    return "".join(output.text for output in cell_outputs if output.get("name") == "stdout")
 
 
 def record_path(chapter: Path) -> Path:
@@ -90,20 +95,23 @@ def read_record(chapter: Path) -> Record:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def differences(chapter: Path, found: Record, recorded: Record) -> list[str]:
-    """One message for each checked cell that prints something else than recorded; empty if all agree."""
+def differences(chapter: Path, notebook: NotebookNode) -> list[str]:
+    """One message for each checked cell of an executed chapter that does not agree with its record; empty if all do."""
+    cells, found, recorded = checked_cells(notebook), record_of(notebook), read_record(chapter)
     if len(found) != len(recorded):
         return [f"{chapter.name}: {len(found)} checked cells, {len(recorded)} recorded; run make record"]
     messages = []
-    for number, (now, then) in enumerate(zip(found, recorded, strict=True), 1):
-        if now != then:
-            diff = difflib.unified_diff(_lines(then), _lines(now), "recorded", "now", lineterm="", n=0)
-            messages.append(f"{chapter.name}, checked cell {number} ({now['cell']}):\n  " + "\n  ".join(diff))
+    for number, (cell, now, then) in enumerate(zip(cells, found, recorded, strict=True), 1):
+        lines = outputs.differences(_text(now), _text(then), outputs.Tolerance.of(cell.metadata))
+        if now["cell"] != then["cell"]:
+            lines = [f"-{then['cell']}", f"+{now['cell']}", "  another first line of code; run make record", *lines]
+        if lines:
+            messages.append("\n  ".join([f"{chapter.name}, checked cell {number} ({now['cell']}):", *lines]))
     return messages
 
 
-def _lines(entry: dict[str, object]) -> list[str]:
-    return [str(entry["cell"]), *entry["prints"]]  # type: ignore[misc]
+def _text(entry: dict[str, object]) -> str:
+    return "".join(f"{line}\n" for line in entry["prints"])  # type: ignore[attr-defined]
 
 
 def write_notebook(chapter: Path, folder: Path) -> None:
@@ -114,8 +122,7 @@ def write_notebook(chapter: Path, folder: Path) -> None:
         sys.exit(f"{chapter.name}: {len(cells)} checked cells, {len(recorded)} recorded; run make record")
     for cell, entry in zip(cells, recorded, strict=True):
         cell.execution_count = 1  # nbval takes a cell without a number as never run
-        text = "".join(f"{line}\n" for line in entry["prints"])  # type: ignore[attr-defined]
-        cell.outputs = [new_output("stream", name="stdout", text=text)]  # type: ignore[no-untyped-call]
+        cell.outputs = [new_output("stream", name="stdout", text=_text(entry))]  # type: ignore[no-untyped-call]
     nbformat.write(notebook, folder / f"{chapter.stem}.ipynb")  # type: ignore[no-untyped-call]
 
 
@@ -124,7 +131,7 @@ def verify(pages: list[Path]) -> int:
     failed = False
     for page in pages:
         start = time.perf_counter()
-        messages = differences(page, record_of(execute(page)), read_record(page))
+        messages = differences(page, execute(page))
         verdict = "differs from the record" if messages else "as recorded"
         print(f"{page.name}: {verdict} ({time.perf_counter() - start:.0f} s)", *messages, sep="\n", flush=True)
         failed = failed or bool(messages)
