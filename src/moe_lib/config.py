@@ -100,6 +100,8 @@ class ModelConfig(Config):
     model is the dense one (S = 0). `scaled_gates` multiplies the gates by a constant, so that a token's gates sum to
     about one at the start, as they do in the dense model; the paper's gates start at about K / E. With `layer_repeats`
     above 1 the stack of layers is passed that many times with the same weights: sparsity below zero (Section 8).
+    `embedding_multiplier` scales the embeddings where they enter the residual stream, and not where they are tied to
+    the unembedding: at 1 they enter with a standard deviation of 0.02, far below what a layer adds to them.
     """
 
     d_model: Count
@@ -115,6 +117,7 @@ class ModelConfig(Config):
     rope_base: Base = 10_000.0
     scaled_gates: bool = False
     layer_repeats: Count = 1
+    embedding_multiplier: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
 
     @model_validator(mode="before")
     @classmethod
@@ -189,7 +192,9 @@ class TrainingConfig(Config):
     is `router_rate` times that of all else. `expert_spread` is how far a layer's experts start apart: at 1 they are
     independent, at 0 they would be alike. With `precision` bfloat16 the inputs of the large products (projections,
     experts, unembedding; forward and backward) are rounded to it in training, and all else is float32: sums, weights,
-    optimiser, router, norms, attention, loss, and the evaluation.
+    optimiser, router, norms, attention, loss, and the evaluation. `output_init` scales the initial weights of the maps
+    back into the residual stream; at 0 every layer starts by adding nothing. With a `muon_rate` Muon trains the
+    attention matrices, at that peak rate, and Adam all else; without one Adam trains everything, as in the paper.
     """
 
     flops: Positive
@@ -209,6 +214,8 @@ class TrainingConfig(Config):
     router_rate: Positive = 1.0
     expert_spread: Annotated[float, Field(gt=0, le=1)] = 1.0
     precision: Precision = "float32"
+    output_init: Fraction01 = 1.0
+    muon_rate: Rate | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 

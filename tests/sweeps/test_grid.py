@@ -108,3 +108,11 @@ def test_a_rule_gives_the_learning_rate_to_runs_that_name_none(tmp_path: Path) -
     assert rates[0.75] / rates[0] == pytest.approx(0.5 * (sizes[0.75] / sizes[0]) ** -0.5, rel=0.05)
     named = rule.replace("flops: 1.0e+9", "flops: 1.0e+9, learning_rate: 0.004")
     assert {run.training.learning_rate for run in read_sweep(write(tmp_path, named))} == {0.004}
+
+
+def test_a_rule_for_muon_gives_its_rate_except_to_runs_that_name_one_or_none(tmp_path: Path) -> None:
+    rule = GRID + "muon_rate: {at_reference: 0.05, budget: -0.25}\n"
+    expected = float(f"{0.05 * (1e9 / 1e13) ** -0.25:.2g}")
+    assert {run.training.muon_rate for run in read_sweep(write(tmp_path, rule))} == {expected}
+    adam = rule.replace("flops: 1.0e+9", "flops: 1.0e+9, muon_rate: null")
+    assert {run.training.muon_rate for run in read_sweep(write(tmp_path, adam))} == {None}

@@ -48,6 +48,7 @@ MODELS = st.fixed_dictionaries(
         "qk_norm": st.booleans(),
         "scaled_gates": st.booleans(),
         "rope_base": positive(1, 1e30),
+        "embedding_multiplier": st.floats(1e-3, 1e3),
     },
 )
 TRAININGS = st.fixed_dictionaries(
@@ -58,6 +59,8 @@ TRAININGS = st.fixed_dictionaries(
         "warmup_fraction": st.floats(0, 1),
         "final_learning_rate_fraction": st.floats(0, 1),
         "weight_decay": st.floats(0, 1),
+        "output_init": st.floats(0, 1),
+        "muon_rate": st.none() | positive(1e-12, 1e6),
         "beta1": st.floats(0, 1, exclude_max=True),
         "beta2": st.floats(0, 1, exclude_max=True),
         "epsilon": positive(1e-30, 1),
@@ -129,8 +132,9 @@ def test_a_short_context_trains_and_is_evaluated(
 MAY_BE_LARGE = ("flops", "router_rate", "rope_base", "max_epochs", "gradient_clip")
 MAY_BE_ZERO = (
     *("warmup_fraction", "final_learning_rate_fraction", "weight_decay", "beta1", "beta2", "fact_share"),
-    *("load_balance_weight", "router_z_weight", "seed"),
+    *("load_balance_weight", "router_z_weight", "output_init", "seed"),
 )
+MAY_BE_EIGHT = ("learning_rate", "load_balance_weight", "router_z_weight", "embedding_multiplier", "muon_rate")
 
 
 @given(name=st.sampled_from([*ModelConfig.model_fields, *TrainingConfig.model_fields]), value=NONSENSE)
@@ -143,7 +147,8 @@ def test_nonsense_in_any_field_is_refused_and_the_field_named(name: str, value: 
         (isinstance(value, bool) and name in ("tied_embeddings", "qk_norm", "scaled_gates"))
         or (is_number and value == 0 and name in MAY_BE_ZERO)
         or (is_number and 1 < value < 1e13 and name in MAY_BE_LARGE)  # type: ignore[operator]
-        or (value == 8.5 and name in ("learning_rate", "load_balance_weight", "router_z_weight"))
+        or (value == 8.5 and name in MAY_BE_EIGHT)
+        or (value is None and name == "muon_rate")
     )
     assume(not allowed)
     with pytest.raises(InputError) as refusal:

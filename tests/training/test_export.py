@@ -28,12 +28,13 @@ def stirred(config: ModelConfig) -> Transformer:
 
 
 @pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("multiplier", [1.0, 5.0])
 @pytest.mark.parametrize("experts", [{"sparsity": 0.75}, {"sparsity": 0.25}, {}])
 def test_olmoe_computes_our_logits(
-    experts: dict[str, float], tied: bool, small_corpus: TokenCorpus, tmp_path: Path
+    experts: dict[str, float], multiplier: float, tied: bool, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     config = ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, tied_embeddings=tied,
-                         **experts)  # fmt: skip
+                         embedding_multiplier=multiplier, **experts)  # fmt: skip
     ours = stirred(config)
     save_run(tmp_path / "run", RunConfig(model=ours.config, training={"flops": 1}), ours, small_corpus)
     export_run(tmp_path / "run", tmp_path / "hf")
@@ -44,7 +45,7 @@ def test_olmoe_computes_our_logits(
         difference = ours(tokens).logits_BTV - theirs(tokens).logits
     assert difference.abs().max() < 1e-4
     back = import_model(tmp_path / "hf")
-    assert back.config == config
+    assert back.config == (config if multiplier == 1 else config.with_(embedding_multiplier=1.0, tied_embeddings=False))
     assert torch.equal(back(tokens).logits_BTV, ours(tokens).logits_BTV)
 
 

@@ -12,7 +12,7 @@ from moe_lib.budget import plan
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.training import Progress, execute, loop, train
+from moe_lib.training import Progress, Trained, execute, loop, train
 from moe_lib.training.run import loss_curve
 
 
@@ -28,11 +28,11 @@ def killed_at(step: int):
     return on_step
 
 
-def train_with_kills(run: RunConfig, corpus: TokenCorpus, folder: Path, steps: list[int]) -> torch.Tensor:
+def train_with_kills(run: RunConfig, corpus: TokenCorpus, folder: Path, steps: list[int]) -> Trained:
     for step in steps:
         with pytest.raises(Killed):
             train(run, corpus, folder, seconds_between_checkpoints=0, on_step=killed_at(step))
-    return train(run, corpus, folder, seconds_between_checkpoints=0).losses
+    return train(run, corpus, folder, seconds_between_checkpoints=0)
 
 
 def test_same_run_gives_the_same_losses_whatever_ran_before(small_run: RunConfig, small_corpus: TokenCorpus) -> None:
@@ -43,12 +43,16 @@ def test_same_run_gives_the_same_losses_whatever_ran_before(small_run: RunConfig
     assert torch.equal(train(small_run, small_corpus).losses, first)
 
 
+@pytest.mark.parametrize("changes", [{}, {"muon_rate": 0.05, "output_init": 0.5}])
 def test_a_killed_run_ends_as_an_undisturbed_one(
-    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+    changes: dict[str, float], small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
+    small_run = small_run.with_(training=small_run.training.with_(**changes))
     undisturbed = train(small_run, small_corpus)
     resumed = train_with_kills(small_run, small_corpus, tmp_path, [1, 5, 6, 12])
-    assert torch.equal(resumed, undisturbed.losses)
+    assert torch.equal(resumed.losses, undisturbed.losses)
+    assert torch.equal(resumed.looks, undisturbed.looks)
+    assert torch.isfinite(resumed.looks).all()
     assert not list(tmp_path.glob(".*.tmp"))
     assert len(list(tmp_path.glob("step-*.json"))) == 2
 

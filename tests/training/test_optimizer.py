@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moe_lib.config import TrainingConfig
 from moe_lib.native import why_not
-from moe_lib.training.optimizer import learning_rate, make_optimizer
+from moe_lib.training.optimizer import learning_rate, make_optimizer, orthogonalized
 
 HEAVY = TrainingConfig(flops=1, learning_rate=3e-3, weight_decay=0.1)  # decay large enough to be seen
 RATES = [1e-3, 2e-3, 3e-3, 2.5e-3, 1e-3]
@@ -114,3 +114,61 @@ def test_rate_halfway_down_the_cosine_is_half_the_peak() -> None:
     training = TrainingConfig(flops=1, warmup_fraction=0.1)
     assert learning_rate(10 + 45, 100, training) == pytest.approx(training.learning_rate / 2)
     assert math.isclose(learning_rate(4, 100, training), training.learning_rate / 2)
+
+
+class Layer(torch.nn.Module):
+    """Attention's two matrices and an expert's, under the names that the optimiser goes by."""
+
+    def __init__(self, d: int = 8) -> None:
+        super().__init__()
+        self.attention = torch.nn.ModuleDict({"qkv": torch.nn.Linear(d, 3 * d, bias=False),
+                                              "out": torch.nn.Linear(d, d, bias=False)})  # fmt: skip
+        self.block = torch.nn.ModuleDict({"attention": self.attention, "mlp": torch.nn.Linear(d, d, bias=False)})
+        del self.attention
+
+
+@pytest.mark.parametrize(
+    "native",
+    [False, pytest.param(True, marks=pytest.mark.skipif(why_not() is not None, reason="no C++ compiler here"))],
+)
+def test_muon_trains_queries_keys_values_and_output_as_torchs_does_and_adam_the_rest(native: bool) -> None:
+    """torch's runs in bfloat16 and couples the decay with the rate, so that it is handed decay over peak rate."""
+    torch.manual_seed(0)
+    training = HEAVY.with_(muon_rate=0.05)
+    ours, adams = Layer(), Layer()
+    adams.load_state_dict(ours.state_dict())
+    qkv, out = (ours.block["attention"][name].weight.detach() for name in ("qkv", "out"))
+    theirs = [torch.nn.Parameter(part.clone()) for part in (*qkv.chunk(3), out)]
+    muon = torch.optim.Muon(theirs, lr=0.05, weight_decay=training.weight_decay / 0.05)
+    optimizer, adam = (make_optimizer(model, one, native=native) for model, one in ((ours, training), (adams, HEAVY)))
+    for factor in (0.2, 1.0, 0.6, 0.3):
+        muon.param_groups[0]["lr"] = 0.05 * factor
+        for one in (optimizer, adam):
+            for group in one.param_groups:
+                group["lr"] = HEAVY.learning_rate * factor * group["ratio"]
+        gradients = [torch.randn(8, 8) for _ in range(5)]
+        for weight, gradient in zip(theirs, gradients, strict=False):
+            weight.grad = gradient
+        for model in (ours, adams):
+            model.block["attention"]["qkv"].weight.grad = torch.cat(gradients[:3])
+            model.block["attention"]["out"].weight.grad = gradients[3].clone()
+            model.block["mlp"].weight.grad = gradients[4].clone()
+        muon.step()
+        optimizer.clip_and_step(1e9)
+        adam.clip_and_step(1e9)
+    expected = torch.cat([weight.detach() for weight in theirs])
+    found = torch.cat([ours.block["attention"][name].weight.detach() for name in ("qkv", "out")])
+    assert (found - expected).abs().max() < 4 * 0.05 * 0.02
+    assert torch.equal(ours.block["mlp"].weight, adams.block["mlp"].weight)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 40), st.integers(0, 1000))
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_sizes(d: int, seed: int) -> None:
+    u, _, v = torch.linalg.svd(torch.randn(d, d, generator=torch.Generator().manual_seed(seed)))
+    sizes = torch.linspace(1, 0.1, d)
+    x = orthogonalized((u @ torch.diag(sizes) @ v)[None] * 7)[0]
+    inner = u.mT @ x @ v.mT
+    assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-4
+    assert float(inner.diagonal().min()) > 0.6
+    assert float(inner.diagonal().max()) < 1.3

@@ -44,7 +44,13 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
     for name, weight in model.named_parameters():
         scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE's gates have none
         tensors.update(_exported(name, weight.detach() * scale, config))
-    return _olmoe_config(config), tensors
+    exported = _olmoe_config(config)
+    if config.embedding_multiplier != 1:  # OLMoE has none: the two matrices part
+        embedding, unembedding = _PLAIN["embedding.weight"], _PLAIN["unembedding.weight"]
+        tensors.setdefault(unembedding, tensors[embedding])
+        tensors[embedding] = tensors[embedding] * config.embedding_multiplier
+        exported["tie_word_embeddings"] = False
+    return exported, tensors
 
 
 def from_huggingface(config: dict[str, Any], tensors: dict[str, Tensor]) -> Transformer:

@@ -115,6 +115,11 @@ class Transformer(nn.Module):
         self.register_buffer("cos_TW", cos_TW, persistent=False)
         self.register_buffer("sin_TW", sin_TW, persistent=False)
 
+    def embed(self, tokens_BT: Tensor) -> Tensor:
+        """What tokens (int64) bring into the residual stream, [B, T, D]."""
+        x_BTD: Tensor = self.embedding(tokens_BT)
+        return x_BTD if self.config.embedding_multiplier == 1 else x_BTD * self.config.embedding_multiplier
+
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output:
         """Logits of the next token, or with targets (int64) the negative log-likelihood of each, in nats.
 
@@ -125,7 +130,7 @@ class Transformer(nn.Module):
         if n_positions > self.config.context_length:
             raise InputError(f"{n_positions} tokens do not fit into context_length = {self.config.context_length}")
         asked_on, here = tokens_BT.device, self.embedding.weight.device
-        x_BTD = self.embedding(tokens_BT.to(here))
+        x_BTD = self.embed(tokens_BT.to(here))
         cos_TW, sin_TW = self.cos_TW[:n_positions].to(x_BTD.dtype), self.sin_TW[:n_positions].to(x_BTD.dtype)
         routings = []
         for _ in range(self.config.layer_repeats):
@@ -148,12 +153,14 @@ def build_model(
     backend: str | None = None,
     expert_spread: float = 1.0,
     precision: Precision = "float32",
+    output_init: float = 1.0,
 ) -> Transformer:
     """A model with fresh weights from a seed, alike for every back end.
 
     Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
-    stream divided by the square root of twice the number of layers passed. Norms start at one. Below an `expert_spread`
-    of 1 the experts of a layer start near its first: each is sqrt(1 - spread^2) of that and spread of its own.
+    stream multiplied by `output_init` over the square root of twice the number of layers passed. Norms start at one.
+    Below an `expert_spread` of 1 the experts of a layer start near its first: each is sqrt(1 - spread^2) of that and
+    spread of its own.
     """
     model = Transformer(config, backend, precision)
     generator = torch.Generator().manual_seed(seed)
@@ -165,9 +172,11 @@ def build_model(
         if name in ("embedding.weight", "unembedding.weight"):
             std = EMBEDDING_STD
         elif name.endswith("w2"):
-            std = 1 / (math.sqrt(config.d_expert) * into_residual)
+            std = output_init / (math.sqrt(config.d_expert) * into_residual)
+        elif name.endswith("out.weight"):
+            std = output_init / (math.sqrt(config.d_model) * into_residual)
         else:
-            std = 1 / (math.sqrt(config.d_model) * (into_residual if name.endswith("out.weight") else 1))
+            std = 1 / math.sqrt(config.d_model)
         nn.init.normal_(weight, std=std, generator=generator)
         if expert_spread < 1 and ".experts." in name:
             _draw_together(weight.detach().view(config.n_experts, -1), expert_spread)

@@ -13,8 +13,8 @@ grid:
 A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
 further `{name, base, grid}`, adds runs; each block's base is laid over the file's, and blocks of one name can be asked
 for by it. The last name of a grid varies fastest.
-`peak_rate`, a rule of `peak_rate.PeakRate`, gives the learning rate to runs that name none, and `training.n_tokens`
-stands for the budget that buys so many tokens.
+`peak_rate`, a rule of `peak_rate.PeakRate`, gives the learning rate to runs that name none, `muon_rate` in the same way
+the rate of Muon, and `training.n_tokens` is replaced by the budget that buys so many tokens.
 """
 
 import copy
@@ -45,6 +45,7 @@ class SweepConfig(Block):
 
     blocks: list[Block] = Field(default_factory=list)
     peak_rate: PeakRate | None = None
+    muon_rate: PeakRate | None = None
 
     def runs(self, *names: str) -> list[RunConfig]:
         """Every run once, or those of the blocks of some names, in the order of the file.
@@ -68,11 +69,14 @@ class SweepConfig(Block):
         if isinstance(training, dict) and "n_tokens" in training:
             training = _with_budget(training, fields)
         run = RunConfig(**fields | {"training": training})
-        if not self.peak_rate or "learning_rate" in training:
-            return run
+        rules = {"learning_rate": self.peak_rate, "muon_rate": self.muon_rate}
         counts = count_parameters(run.model)
-        rate = self.peak_rate(counts.active, run.model.sparsity, run.training.flops)
-        return run.with_(training=run.training.with_(learning_rate=rate))
+        rates = {
+            name: rule(counts.active, run.model.sparsity, run.training.flops)
+            for name, rule in rules.items()
+            if rule and name not in training
+        }
+        return run.with_(training=run.training.with_(**rates))
 
 
 class _Tokens(Config):

@@ -74,14 +74,19 @@ def load_newest(folder: Path, owner: str) -> State | None:
 
 
 def capture(
-    step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, losses: Tensor, seconds: float
+    step: int,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Tensor,
+    looks: Tensor,
+    seconds: float,
 ) -> State:
-    """All that training needs to go on: weights (`weight.NAME`), Adam's moments (`exp_avg.NAME`, ...), losses."""
-    tensors = {"losses": losses}
+    """All that training needs to go on: weights (`weight.NAME`), moments (`exp_avg.NAME`, ...), losses and looks."""
+    tensors = {"losses": losses, "looks": looks}
     for name, weight in model.named_parameters():
         tensors[f"weight.{name}"] = weight.detach()
         for moment in MOMENTS:
-            if weight in optimizer.state:
+            if moment in optimizer.state.get(weight, ()):
                 tensors[f"{moment}.{name}"] = optimizer.state[weight][moment]
     return State(step, tensors, seconds)
 
@@ -90,6 +95,10 @@ def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: Sta
     """Put weights and moments back, as after `state.step` updates."""
     for name, weight in model.named_parameters():
         weight.data.copy_(state.tensors[f"weight.{name}"])
-        if f"{MOMENTS[0]}.{name}" in state.tensors:
-            moments = {moment: state.tensors[f"{moment}.{name}"].to(weight.device) for moment in MOMENTS}
+        moments = {
+            moment: state.tensors[f"{moment}.{name}"].to(weight.device)
+            for moment in MOMENTS
+            if f"{moment}.{name}" in state.tensors
+        }
+        if moments:
             optimizer.state[weight] = {"step": torch.tensor(float(state.step), device=weight.device), **moments}

@@ -16,8 +16,10 @@ from moe_lib.data.telling import Telling, telling
 from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
+from moe_lib.model.anatomy import OVERALL
 from moe_lib.model.experts import device_of
 from moe_lib.training import checkpoint
+from moe_lib.training.dynamics import anatomist_of, look_steps
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
 
 SMOOTHED = 50  # steps that the loss on the screen is a mean of
@@ -37,14 +39,15 @@ class Progress:
 @dataclass(frozen=True)
 class Trained:
     """A finished run: what it was `told`, how often it read its corpus (`epochs`), `losses` [n_steps] float32 with NaN
-    after a divergence; tokens/s are those of the whole run, over all processes that trained it (NaN where a checkpoint
-    lacked its seconds)."""
+    after a divergence, `looks` [n_looks, n_values] what was seen inside at `look_steps`. tokens/s are those of the
+    whole run, over all processes that trained it (NaN if a checkpoint lacked its seconds)."""
 
     model: Transformer
     plan: Plan
     told: Telling | None
     epochs: float
     losses: Tensor
+    looks: Tensor
     diverged: bool
     tokens_per_second: float
 
@@ -72,30 +75,42 @@ def train(
     told = telling(schedule, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
     schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # what is told fills less than its share
-    model = build_model(run.model, training.seed, backend, training.expert_spread, training.precision)
+    model = build_model(
+        run.model, training.seed, backend, training.expert_spread, training.precision, training.output_init
+    )
     model.to(device_of(model.backend))
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
+    anatomist = anatomist_of(corpus, run.model.context_length)
+    look_at = {step: index for index, step in enumerate(look_steps(schedule.n_steps))}
+    looks = torch.full((len(look_at), anatomist.n_values(run.model) if anatomist else len(OVERALL)), math.nan)
     start, seconds_before = 0, 0.0
     owner = f"{run.key} {corpus.digest} {model.backend}"  # other tokens or other kernels would give other losses
     if folder and (saved := checkpoint.load_newest(folder, owner)):
         start, seconds_before = saved.step, saved.seconds
-        losses = saved.tensors["losses"]
+        losses, looks = saved.tensors["losses"], saved.tensors.get("looks", looks)
         checkpoint.restore(model, optimizer, saved)
 
     def save(step: int) -> None:
         if folder:
-            checkpoint.save(folder, owner, checkpoint.capture(step, model, optimizer, losses, seconds()))
+            checkpoint.save(folder, owner, checkpoint.capture(step, model, optimizer, losses, looks, seconds()))
+
+    def look(step: int) -> None:
+        if anatomist and step in look_at:
+            looks[look_at[step]] = anatomist(model)
 
     def seconds() -> float:
         return seconds_before + time.monotonic() - began
 
     began = saved_at = time.monotonic()
     diverged, done = False, start
+    if not start:
+        look(0)
     while done < schedule.n_steps and not diverged:
         loss = _step(model, optimizer, stream, done, schedule.n_steps, run)
         losses[done] = loss
         done += 1
+        look(done)
         now = time.monotonic()
         diverged = not loss < EXPLODED * math.log(run.model.vocab_size)
         recent = float(losses[max(0, done - SMOOTHED) : done].mean())
@@ -109,6 +124,7 @@ def train(
         told,
         stream.epochs_at(done),
         losses,
+        looks,
         diverged,
         _rate(done, schedule, seconds()),
     )

@@ -1,8 +1,11 @@
-"""Adam with fully decoupled weight decay, and the learning rate over time (Appendix B).
+"""Adam with fully decoupled weight decay, Muon for the attention matrices, and the rate over time (Appendix B).
 
 Fully decoupled means w <- (1 - wd lr_t / lr_peak) w beside Adam's step: the decay does not grow with the peak rate.
 torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak. The router's rate is `router_rate` times
 that of all else, its decay with it: both lr_t and the share wd lr_t / lr_peak are multiplied.
+
+Muon (Jordan et al. 2024) replaces a matrix's averaged gradient by the nearest orthogonal matrix, about: its singular
+values end between 0.7 and 1.2. Queries, keys, values and the output of attention are matrices of their own.
 """
 
 import math
@@ -14,21 +17,38 @@ from torch import Tensor, nn
 from moe_lib.config import TrainingConfig
 from moe_lib.native import addresses, call
 
+MUON_MOMENTUM = 0.95
+MUON_STEPS = 5
+MUON_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+AVERAGE = "exp_avg"  # Adam's first moment, and Muon's only one
+
 
 class Adam(torch.optim.AdamW):
-    """torch's AdamW, its state included; `native` steps are one pass of the kernels over float32 weights on the CPU."""
+    """torch's AdamW, its state included; `native` steps are one pass of the kernels over float32 weights on the CPU.
+
+    With `training.muon_rate` the matrices of attention are Muon's.
+    """
 
     def __init__(self, model: nn.Module, training: TrainingConfig, native: bool) -> None:
-        router = [weight for name, weight in model.named_parameters() if ".router." in name]
-        others = [weight for name, weight in model.named_parameters() if ".router." not in name]
+        groups: dict[str, list[Tensor]] = {"others": [], "router": [], "muon": []}
+        for name, weight in model.named_parameters():
+            of_attention = training.muon_rate and ".attention." in name and weight.ndim == 2
+            groups["router" if ".router." in name else "muon" if of_attention else "others"].append(weight)
+        ratios = {"router": training.router_rate, "muon": (training.muon_rate or 0) / training.learning_rate}
         super().__init__(
-            [{"params": others, "ratio": 1.0}, {"params": router, "ratio": training.router_rate}],
+            [
+                {"params": weights, "ratio": ratios.get(kind, 1.0), "muon": kind == "muon"}
+                for kind, weights in groups.items()
+            ],
             lr=training.learning_rate,
             betas=(training.beta1, training.beta2),
             eps=training.epsilon,
             weight_decay=training.weight_decay / training.learning_rate,
             fused=True,
         )
+        for group in self.param_groups:
+            if group["muon"]:
+                group["weight_decay"] = training.weight_decay / (training.muon_rate or 1)
         self.native = native
 
     def clip_and_step(self, max_norm: float) -> None:
@@ -36,14 +56,36 @@ class Adam(torch.optim.AdamW):
         weights = [weight for group in self.param_groups for weight in group["params"] if weight.grad is not None]
         if not self.native:
             torch.nn.utils.clip_grad_norm_(weights, max_norm, foreach=True)
+            self._muon_step()
             self.step()
             return
         squares = torch.empty((), dtype=torch.float64)
         gradients = [weight.grad.contiguous() for weight in weights]
         call("sum_of_squares", addresses(gradients), _sizes(weights), len(weights), squares)
         shrink = min(1.0, max_norm / (math.sqrt(float(squares)) + 1e-6))
+        self._muon_step(shrink)
         for group in self.param_groups:
             self._native_step(group, shrink)
+
+    @torch.no_grad()
+    def _muon_step(self, shrink: float = 1.0) -> None:
+        """Update Muon's matrices, all at once, and take their gradients away, so that Adam passes them over."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None and group["muon"]]
+            if not weights:
+                continue
+            directions = []
+            for weight in weights:
+                gradient = weight.grad * shrink
+                if AVERAGE not in self.state[weight]:
+                    self.state[weight][AVERAGE] = torch.zeros_like(weight)
+                average = self.state[weight][AVERAGE]
+                average.lerp_(gradient, 1 - MUON_MOMENTUM)
+                directions.append(gradient.lerp(average, MUON_MOMENTUM).view(-1, *[weight.shape[1]] * 2))
+                weight.grad = None
+            updates = torch.split(orthogonalized(torch.cat(directions)), [len(one) for one in directions])
+            for weight, update in zip(weights, updates, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.flatten(0, 1), alpha=group["lr"])
 
     def _native_step(self, group: dict[str, Any], shrink: float) -> None:
         weights = [weight for weight in group["params"] if weight.grad is not None]
@@ -76,6 +118,16 @@ class Adam(torch.optim.AdamW):
             self.state[weight] = {"step": torch.tensor(0.0), **moments}
         state: dict[str, Tensor] = self.state[weight]
         return state
+
+
+def orthogonalized(x_MDD: Tensor) -> Tensor:
+    """Each of M square matrices with its singular values brought near 1, by five Newton-Schulz steps."""
+    a, b, c = MUON_COEFFICIENTS
+    x_MDD = x_MDD / torch.linalg.matrix_norm(x_MDD, keepdim=True).clamp(min=1e-7)
+    for _ in range(MUON_STEPS):
+        gram_MDD = x_MDD @ x_MDD.mT
+        x_MDD = torch.baddbmm(x_MDD, torch.baddbmm(gram_MDD, gram_MDD, gram_MDD, beta=b, alpha=c), x_MDD, beta=a)
+    return x_MDD
 
 
 def _sizes(weights: list[Tensor]) -> Tensor:

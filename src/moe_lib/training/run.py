@@ -17,6 +17,7 @@ from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import World
 from moe_lib.ledger import Row
 from moe_lib.model import Transformer
+from moe_lib.training.dynamics import dynamics
 from moe_lib.training.folder import save_run
 from moe_lib.training.loop import Progress, Trained, train
 
@@ -72,6 +73,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         "epochs": trained.epochs,
         "facts": told and {"people_per_exposure": told.world.people_per_exposure, "n_windows": len(told)},
         "curve": loss_curve(trained.losses.numpy()),
+        "dynamics": dynamics(corpus, trained.losses, trained.looks),
         **evaluation,
         "backend": trained.model.backend,
         "tokens_per_second": None if math.isnan(speed) else round(speed, 1),
