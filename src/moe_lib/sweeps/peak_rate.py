@@ -189,6 +189,11 @@ class _Parabolas:
 
     def drawn(self) -> tuple[Array, Array]:
         """Curvatures `[DRAWS, 1]` and vertices `[DRAWS, k]` within their error; infinite without a vertex."""
-        drawn = np.random.default_rng(0).multivariate_normal(self.solution, self.covariance, DRAWS)
+        drawn = np.random.default_rng(0).multivariate_normal(
+            self.solution,
+            self.covariance,
+            DRAWS,
+            method="cholesky",  # unique, so that machines draw alike; an SVD is not
+        )
         curvature = drawn[:, :1]
         return curvature, np.where(curvature > 0, -drawn[:, 1:] / (2 * np.abs(curvature)), np.inf)
