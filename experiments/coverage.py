@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.files import whole_file
-from moe_lib.laws.implications import BUDGETS
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.laws.solver import fit
 from moe_lib.laws.uncertainty import bootstrap
+from moe_lib.paper import BUDGETS, SIZES, SPARSITIES
 from moe_lib.repository import RESULTS
 
 RESULT = RESULTS / "coverage.json"
@@ -34,8 +34,8 @@ def main() -> None:
     rows = [
         (n, flops / (6 * (1 - s) * n), s)
         for flops in BUDGETS
-        for s in (0, 0.25, 0.5, 0.75, 0.9, 0.95)
-        for n in np.geomspace(1e8, 15e9, 9)
+        for s in SPARSITIES[:-1]
+        for n in np.geomspace(1e8, SIZES[1], 9)
     ]
     runs = pd.DataFrame(rows, columns=["N", "D", "S"])
     truth = ABNAR2025.loss(runs["N"], runs["D"], runs["S"])

@@ -14,10 +14,11 @@ import pandas as pd
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from moe_lib.laws.parametric import SPARSITY, TABLE2, TABLE2_STARTS
+from moe_lib.laws.parametric import SPARSITY
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import bootstrap
+from moe_lib.paper import TABLE2, TABLE2_STARTS
 
 SAMPLE, RESAMPLES, GOAL = 40, 40, 1_000
 LOG_COEFFICIENTS, LOG_E = (0.0, 10.0, 20.0), 1.5  # the rest of Table 2

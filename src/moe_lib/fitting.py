@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from moe_lib.errors import InputError
-from moe_lib.laws.parametric import FORMS, SPARSITY, TABLE2, TABLE2_STARTS, Law
+from moe_lib.laws.parametric import FORMS, SPARSITY, Law
 from moe_lib.laws.published import PUBLISHED
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import Resamples, bootstrap, not_identified
 from moe_lib.ledger import Ledger
+from moe_lib.paper import TABLE2, TABLE2_STARTS
 from moe_lib.repository import GRID, require
 from moe_lib.sweeps import read_sweep
 from moe_lib.tables import isoflop_runs, runs_for

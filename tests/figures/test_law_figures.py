@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from moe_lib.figures import isoflop, laws
-from moe_lib.figures.style import SPARSITIES
 from moe_lib.laws.isoflop import fit_surface
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.published import ABNAR2025
+from moe_lib.paper import SPARSITIES
 
 BUDGET = Budget(ABNAR2025, 1e20)
 

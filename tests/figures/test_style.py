@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from moe_lib.errors import InputError
-from moe_lib.figures.style import SPARSITIES, count_axis, new_figure, short_count, sparsity_color
+from moe_lib.figures.style import count_axis, new_figure, short_count, sparsity_color
+from moe_lib.paper import SPARSITIES
 
 
 def luminance(colour: str) -> float:

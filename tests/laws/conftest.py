@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from moe_lib.laws.published import ABNAR2025
+from moe_lib.paper import BUDGETS, SIZES, SPARSITIES
 
 ROOT = Path(__file__).resolve().parents[2]
-BUDGETS = (3e19, 6e19, 1e20, 3e20, 1e21)
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +40,8 @@ def table3_runs() -> pd.DataFrame:
     rows = [
         (n, flops / (6 * (1 - s) * n), s, flops, (1 - s) * n)
         for flops in BUDGETS
-        for s in (0, 0.25, 0.5, 0.75, 0.9, 0.95)
-        for n in np.geomspace(1e8, 1.5e10, 9)
+        for s in SPARSITIES[:-1]
+        for n in np.geomspace(1e8, SIZES[1], 9)
     ]
     runs = pd.DataFrame(rows, columns=["N", "D", "S", "C", "Na"])
     return runs.assign(L=ABNAR2025.loss(runs["N"], runs["D"], runs["S"]))

@@ -18,8 +18,7 @@ from moe_lib.laws.isoflop import (
 )
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.published import ABNAR2025
-
-SPARSITIES = (0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
+from moe_lib.paper import SPARSITIES
 
 
 def quadratic(n: np.ndarray, s: np.ndarray) -> np.ndarray:

@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.laws.basis import feature
 from moe_lib.laws.isoflop import Surface
 from moe_lib.laws.resampled import among_runs, resample_surface, without_effect
 from moe_lib.laws.trends import loss_trend, size_trend
-
-SPARSITIES = np.array([0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
+from moe_lib.paper import SPARSITIES
 
 
 def noisy_runs(noise: float, seed: int = 0, seeds: int = 1) -> pd.DataFrame:
     """Losses with a valley at log N = 14 + s / 2, and one along s at s = 2 + (log N - 14)."""
-    rows = [(n, s, k) for s in -np.log1p(-SPARSITIES) for n in 14 + np.linspace(-2, 4, 9) for k in range(seeds)]
+    rows = [(n, s, k) for s in feature("S", SPARSITIES) for n in 14 + np.linspace(-2, 4, 9) for k in range(seeds)]
     n, s, _ = np.array(rows).T
     loss = 3 + 0.1 * (n - 14) ** 2 - 0.1 * (n - 14) * s + 0.05 * s**2 - 0.2 * s
     loss = loss + noise * np.random.default_rng(seed).standard_normal(len(loss))
@@ -64,14 +64,14 @@ def test_a_corner_without_runs_is_told_from_the_middle() -> None:
 
 
 def test_without_an_effect_of_sparsity_total_size_still_rises_with_it() -> None:
-    a, s = (grid.ravel() for grid in np.meshgrid(14 + np.linspace(-2, 2, 7), -np.log1p(-SPARSITIES)))
+    a, s = (grid.ravel() for grid in np.meshgrid(14 + np.linspace(-2, 2, 7), feature("S", SPARSITIES)))
     loss = 3 + 0.1 * (a - 14) ** 2 - 0.2 * s
     table = pd.DataFrame({"Na": np.exp(a), "N": np.exp(a + s), "S": -np.expm1(-s), "L": loss, "shape": a.round(2)})
     total, active = (without_effect(table, 0.01, size=size, draws=50) for size in ("N", "Na"))  # type: ignore[arg-type]
-    rises, low, high = total.interval(lambda surface: size_trend(surface, list(SPARSITIES)))
+    rises, low, high = total.interval(lambda surface: size_trend(surface, SPARSITIES))
     assert low < rises < high
     assert low > 0.5
     for surfaces, trend in ((active, size_trend), (active, loss_trend)):
-        value, low, high = surfaces.interval(lambda surface, of=trend: of(surface, list(SPARSITIES)))  # type: ignore[misc]
+        value, low, high = surfaces.interval(lambda surface, of=trend: of(surface, SPARSITIES))  # type: ignore[misc]
         assert value == pytest.approx(0, abs=1e-6)
         assert low < 0 < high

@@ -11,9 +11,10 @@ from scipy.optimize import nnls
 
 from moe_lib.errors import InputError
 from moe_lib.laws.objective import Objective
-from moe_lib.laws.parametric import CHINCHILLA, JOINT_MOE, POWER_LAW, SPARSITY, SPARSITY_NO_C, TABLE2, Law
+from moe_lib.laws.parametric import CHINCHILLA, JOINT_MOE, POWER_LAW, SPARSITY, SPARSITY_NO_C, Law
 from moe_lib.laws.published import ABNAR2025, LUDZIEJEWSKI2025
 from moe_lib.laws.solver import fit, nonnegative_least_squares
+from moe_lib.paper import TABLE2
 
 
 def test_all_ten_coefficients_of_table_3_come_back(table3_runs: pd.DataFrame) -> None:

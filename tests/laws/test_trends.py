@@ -4,21 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.laws.basis import feature
 from moe_lib.laws.resampled import resample_surface
 from moe_lib.laws.trends import judge
+from moe_lib.paper import SPARSITIES
 
-SPARSITIES = np.array([0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 SIZES = np.exp([14.0, 15.0])
 
 
 def judged(drift: float, gain: float, noise: float = 0.003, bend: float = 0.05) -> "pd.Series[str]":
     """What is found of losses with N* = exp(14 + drift s), lower by `gain` an e-fold of 1 / (1 - S)."""
-    s, n = (grid.ravel() for grid in np.meshgrid(-np.log1p(-SPARSITIES), 14 + np.linspace(-2, 4, 9)))
+    s, n = (grid.ravel() for grid in np.meshgrid(feature("S", SPARSITIES), 14 + np.linspace(-2, 4, 9)))
     loss = 3 + 0.1 * (n - 14 - drift * s) ** 2 + (bend - 0.1 * drift**2) * s**2 - gain * s
     loss = loss + noise * np.random.default_rng(0).standard_normal(len(n))
     table = pd.DataFrame({"N": np.exp(n), "S": -np.expm1(-s), "L": loss}).assign(Na=lambda t: (1 - t["S"]) * t["N"])
     surfaces = (resample_surface(table, size=size, resamples=80) for size in ("N", "Na"))  # type: ignore[arg-type]
-    return judge(*surfaces, list(SPARSITIES), list(SIZES)).set_index("statement")["shows"]
+    return judge(*surfaces, SPARSITIES, list(SIZES)).set_index("statement")["shows"]
 
 
 def test_runs_made_as_the_paper_says_show_it() -> None:
@@ -39,11 +40,11 @@ def test_noise_leaves_a_small_effect_undecided() -> None:
 
 
 def test_the_numbers_are_those_of_the_surface() -> None:
-    s, n = (grid.ravel() for grid in np.meshgrid(-np.log1p(-SPARSITIES), 14 + np.linspace(-2, 4, 9)))
+    s, n = (grid.ravel() for grid in np.meshgrid(feature("S", SPARSITIES), 14 + np.linspace(-2, 4, 9)))
     loss = 3 + 0.1 * (n - 14) ** 2 - 0.1 * (n - 14) * s + 0.05 * s**2 - 0.2 * s
     table = pd.DataFrame({"N": np.exp(n), "S": -np.expm1(-s), "L": loss})
     total = resample_surface(table, resamples=5)
-    values = judge(total, total, list(SPARSITIES), list(SIZES)).set_index("statement")["value"]
+    values = judge(total, total, SPARSITIES, list(SIZES)).set_index("statement")["value"]
     assert values["at every S the loss is a valley in log N"] == pytest.approx(0.2, rel=1e-3)
     assert values["N* rises with S"] == pytest.approx(0.5, rel=1e-3)
     assert values["at fixed N the loss is a valley in S"] == pytest.approx(0.1, rel=1e-3)

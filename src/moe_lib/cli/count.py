@@ -9,6 +9,7 @@ from rich.table import Table
 
 from moe_lib.accounting import count_flops, count_parameters
 from moe_lib.config import ModelConfig
+from moe_lib.paper import CONTEXT, VOCABULARY
 
 
 def register(app: typer.Typer) -> None:
@@ -23,8 +24,8 @@ def flops(
     experts: Annotated[int, typer.Option(help="Experts a layer, E.")] = 1,
     active: Annotated[int, typer.Option(help="Experts a token, K.")] = 1,
     granularity: Annotated[int, typer.Option(help="Base width / expert width, G.")] = 1,
-    vocab: Annotated[int, typer.Option(help="Vocabulary size.")] = 50_432,
-    context: Annotated[int, typer.Option(help="Context length in tokens.")] = 2048,
+    vocab: Annotated[int, typer.Option(help="Vocabulary size.")] = VOCABULARY,
+    context: Annotated[int, typer.Option(help="Context length in tokens.")] = CONTEXT,
     tied: Annotated[bool, typer.Option("--tied", help="One matrix for embedding and unembedding.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

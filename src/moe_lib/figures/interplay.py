@@ -12,7 +12,6 @@ from moe_lib.figures.style import (
     INK,
     LOSS_LABEL,
     MUTED,
-    SPARSITIES,
     count_axis,
     log_inverse_density,
     new_figure,
@@ -21,6 +20,7 @@ from moe_lib.figures.style import (
     sparsity_label,
 )
 from moe_lib.laws.isoflop import Surface
+from moe_lib.paper import SPARSITIES
 
 
 def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:

@@ -26,8 +26,8 @@ from matplotlib.ticker import (
 )
 
 from moe_lib.errors import InputError
+from moe_lib.paper import SPARSITIES
 
-SPARSITIES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)  # Appendix B, Table 1
 SPARSITY_MARKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)  # what an axis of sparsity is labelled with
 
 INK = "#1f2733"  # text and the one curve that matters

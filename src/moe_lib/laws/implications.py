@@ -17,8 +17,8 @@ from moe_lib.laws.objective import Objective
 from moe_lib.laws.optimum import LARGEST, SMALLEST, Budget
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.solver import law_at, make_problem, polish
+from moe_lib.paper import BUDGETS, HUBER_DELTA, SPARSITIES
 
-BUDGETS = (3e19, 6e19, 1e20, 3e20, 1e21)  # Figure 8
 STEP = 1e-6
 
 
@@ -138,7 +138,7 @@ def asymptote(law: Law, sparsity: float) -> float:
     return float(v["e"] + v.get("c", 0.0) * (1 - sparsity) ** -v.get("lambda", 0.0))
 
 
-def fewest_points(mse: float, huber: float, delta: float = 1e-3) -> float:
+def fewest_points(mse: float, huber: float, delta: float = HUBER_DELTA) -> float:
     """Smallest number of residuals whose mean square is `mse` and whose summed Huber loss is `huber`.
 
     Huber's loss is at most delta |r|, and the mean of |r| at most the root of the mean square, so that a sum over n
@@ -149,7 +149,7 @@ def fewest_points(mse: float, huber: float, delta: float = 1e-3) -> float:
 
 
 def held_out_errors_expected(
-    law: Law, table: pd.DataFrame, noise: float, times: int = 100, beyond: float = 0.98, seed: int = 0
+    law: Law, table: pd.DataFrame, noise: float, times: int = 100, beyond: float = SPARSITIES[-1], seed: int = 0
 ) -> pd.DataFrame:
     """Parametric bootstrap of Section 5's validation: fit without S = `beyond`, predict there, were the law the truth.
 
@@ -166,7 +166,7 @@ def held_out_errors_expected(
     start, rng, rows = np.concatenate([np.log(coefficients), exponents]), np.random.default_rng(seed), []
     for _ in range(times):
         observed = truth * np.exp(noise * rng.standard_normal(len(truth)))
-        x = polish(make_problem(law.form, kept | {"L": observed[~out]}, Objective("huber", 1e-3)), start)
+        x = polish(make_problem(law.form, kept | {"L": observed[~out]}, Objective("huber", HUBER_DELTA)), start)
         predicted = law_at(law.form, x).loss(*(table[name].to_numpy()[out] for name in ("N", "D", "S")))
         rows.append(
             {

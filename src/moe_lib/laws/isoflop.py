@@ -17,10 +17,10 @@ import pandas as pd
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, feature
 from moe_lib.laws.optimum import Budget
+from moe_lib.paper import DEGREES
 
 Degrees = tuple[int, int, int]
 Size = Literal["N", "Na"]
-PAPER_DEGREES: Degrees = (2, 2, 2)  # Appendix B
 REACH = 5.0  # e-folds beyond the grid at which a vertex is cut off, and marked as outside anyway
 
 
@@ -76,7 +76,7 @@ class Surface:
         return out
 
 
-def fit_surface(table: Columns, degrees: Degrees = PAPER_DEGREES, size: Size = "N") -> Surface:
+def fit_surface(table: Columns, degrees: Degrees = DEGREES, size: Size = "N") -> Surface:
     """Least squares of Eq. 8 on the loss of one budget's runs; `InputError` where the runs are too few."""
     n, s, y = _features(table, size)
     coefficients = _solve(_design(n, s, degrees), y, degrees)
@@ -126,7 +126,7 @@ def choose_degrees(table: Columns, size: Size = "N") -> Degrees:
 
 def refit(
     table: Columns,
-    degrees: Degrees = PAPER_DEGREES,
+    degrees: Degrees = DEGREES,
     size: Size = "N",
     times: int = 100,
     share: float = 0.2,

@@ -38,12 +38,6 @@ SPARSITY = Posynomial(
     "Eq. 6",
 )
 
-# The exponents of Table 2: 6^3 5^2 = 5,400 cells. Its 3^4 values of (a, b, c, d) with e = 4.48 make 437,400 starts.
-TABLE2: dict[str, tuple[float, ...]] = dict.fromkeys(("alpha", "beta", "gamma"), (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)) | (
-    dict.fromkeys(("lambda", "delta"), (-1.0, -0.5, 0.0, 0.5, 1.0))
-)
-TABLE2_STARTS = 437_400
-
 SPARSITY_NO_C = Posynomial(
     "sparsity-no-c",
     {"a": {"alpha": "-N"}, "b": {"beta": "-D"}, "d": {"delta": "S", "gamma": "-N"}, "e": {}},

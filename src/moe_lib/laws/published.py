@@ -4,23 +4,13 @@
 """
 
 from moe_lib.laws.parametric import CHINCHILLA, CLARK, FINE_GRAINED, FRANTAR, JOINT_MOE, SPARSITY, Law
+from moe_lib.paper import SIZES, SPARSITIES, TABLE3
 
 ABNAR2025 = Law(
     SPARSITY,
-    {
-        "a": 16612.50,
-        "b": 5455.67,
-        "c": 0.4598,
-        "d": 17.26,
-        "e": 0.94,
-        "alpha": 0.5962,
-        "beta": 0.3954,
-        "lambda": -0.1666,
-        "delta": 0.1603,
-        "gamma": 0.1595,
-    },
+    TABLE3,
     "Abnar et al. (2025), Table 3",
-    {"S": 0.98, "N": 15e9},  # Table 1; the poster's largest model
+    {"S": SPARSITIES[-1], "N": SIZES[1]},
 )
 
 HOFFMANN2022 = Law(

@@ -13,7 +13,8 @@ import pandas as pd
 from scipy.spatial import Delaunay
 
 from moe_lib.laws.basis import Array, feature
-from moe_lib.laws.isoflop import PAPER_DEGREES, Degrees, Size, Surface, fit_surface
+from moe_lib.laws.isoflop import Degrees, Size, Surface, fit_surface
+from moe_lib.paper import DEGREES
 
 LEVEL = 0.95
 
@@ -56,7 +57,7 @@ class ResampledSurface:
 
 
 def resample_surface(
-    table: pd.DataFrame, degrees: Degrees = PAPER_DEGREES, size: Size = "N", resamples: int = 400, seed: int = 0
+    table: pd.DataFrame, degrees: Degrees = DEGREES, size: Size = "N", resamples: int = 400, seed: int = 0
 ) -> ResampledSurface:
     """Fit Eq. 8 to the runs of one budget (columns N or Na, S, L), and again to cells drawn with replacement."""
     rng = np.random.default_rng(seed)
@@ -71,7 +72,7 @@ def resample_surface(
 def without_effect(
     table: pd.DataFrame,
     noise: Any,
-    degrees: Degrees = PAPER_DEGREES,
+    degrees: Degrees = DEGREES,
     size: Size = "N",
     draws: int = 400,
     seed: int = 0,

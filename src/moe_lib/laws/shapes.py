@@ -15,9 +15,8 @@ import numpy as np
 from moe_lib.accounting import CONVENTIONS, Convention
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array
+from moe_lib.paper import ASPECT, VOCABULARY
 
-ASPECT = 64  # d_model / n_layers
-VOCABULARY = 50_432
 NEWTON_STEPS = 60  # from above on a convex cubic: converges without a safeguard, far fewer are needed
 
 
