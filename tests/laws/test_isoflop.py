@@ -14,7 +14,6 @@ from moe_lib.laws.isoflop import (
     parabola_scatter,
     parabolas,
     refit,
-    seed_noise,
 )
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.published import ABNAR2025
@@ -78,13 +77,6 @@ def test_refits_to_pure_noise_have_the_error_of_the_noise(runs: pd.DataFrame) ->
     assert len(found) == 100
     assert found["rmse"].mean() == pytest.approx(0.0105, rel=0.15)
     assert found["r"].min() > 0.9  # high although the noise is there: r says little
-
-
-def test_seed_noise_is_the_spread_of_equal_runs() -> None:
-    table = pd.DataFrame({"N": np.repeat(np.arange(200), 3), "L": np.random.default_rng(0).normal(3, 0.02, 600)})
-    assert seed_noise(table, ["N"]) == pytest.approx(0.02, rel=0.1)
-    with pytest.raises(InputError, match="no two runs agree"):
-        seed_noise(table.drop_duplicates("N"), ["N"])
 
 
 def test_the_chosen_degrees_are_the_fewest_that_the_runs_support() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.analysis.statements import loss_trend, size_trend
 from moe_lib.laws.basis import feature
 from moe_lib.laws.isoflop import Surface
 from moe_lib.laws.resampled import among_runs, resample_surface, without_effect
-from moe_lib.laws.trends import loss_trend, size_trend
 from moe_lib.paper import SPARSITIES
 
 

@@ -25,7 +25,7 @@ def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
     """Loss against the peak learning rate: a row a model size, a column a sparsity, a line a batch size; the lowest
     run of each panel is ringed.
 
-    `table` as in `sweeps.tuning`, with d_model and n_layers; a run that diverged is left out of its line.
+    `table` as in `analysis.tuning`, with d_model and n_layers; a run that diverged is left out of its line.
     """
     sizes = list(
         table[["d_model", "n_layers"]].drop_duplicates().sort_values(["d_model", "n_layers"]).itertuples(index=False)

@@ -6,7 +6,7 @@ the unit of N: here N counts parameters, so a surface fitted with N in millions 
 Tables have columns N (or Na), S, L, and C where budgets differ; one row a run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -135,7 +135,7 @@ def refit(
     """Random refits with a held-out share of the runs (Appendix B): columns r (Pearson) and rmse, a row a refit.
 
     r alone says little, since the spread of the loss is mostly that of the sizes; read it beside rmse and the
-    `seed_noise` of the runs. The paper does not print its share.
+    noise between seeds. The paper does not print its share.
     """
     n, s, y = _features(table, size)
     x, rng = _design(n, s, degrees), np.random.default_rng(seed)
@@ -146,15 +146,6 @@ def refit(
         error = _held_out(x, y, out, degrees)
         rows.append({"r": np.corrcoef(y[out], y[out] - error)[0, 1], "rmse": np.sqrt(np.mean(error**2))})
     return pd.DataFrame(rows)
-
-
-def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float:
-    """Standard deviation of the loss between runs that agree in `by`, pooled; no fit can do better than this."""
-    groups = table.groupby(list(by))[loss]
-    freedom = int((groups.size() - 1).sum())
-    if freedom == 0:
-        raise InputError(f"{', '.join(by)}: no two runs agree in these columns, so that the noise is not known")
-    return float(np.sqrt(((groups.size() - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom))
 
 
 def parabolas(

@@ -1,11 +1,11 @@
-"""Tuning runs: one change at a time, what the seed alone does, and how long the plateau is."""
+"""Tuning runs: one change at a time, and how long the plateau is."""
 
 from itertools import product
 
 import pandas as pd
 import pytest
 
-from moe_lib.sweeps.tuning import one_change, seed_means, seed_spread, steps_above
+from moe_lib.analysis.tuning import one_change, seed_means, steps_above
 
 
 def test_seeds_are_averaged_and_nothing_else_is() -> None:
@@ -39,20 +39,6 @@ def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> 
         (0.9, "router_rate = 0.3"): pytest.approx(-0.1),
     }
     assert list(found.loc[found["change"] == "", "n"]) == [2, 1]
-
-
-def test_the_spread_of_seeds_is_pooled_over_the_runs_that_differ_in_nothing_else() -> None:
-    def a_run(sparsity: float, loss: float, rate: float, seed: int) -> dict[str, object]:
-        return {"sparsity": sparsity, "loss": loss, "config": {"training": {"learning_rate": rate, "seed": seed}}}
-
-    rows = [
-        *(a_run(0.0, loss, 0.01, seed) for seed, loss in enumerate((4.0, 4.1, 4.2))),
-        *(a_run(0.0, loss, 0.02, seed) for seed, loss in enumerate((5.0, 5.2))),
-        a_run(0.9, 3.0, 0.01, 0),
-    ]
-    spread = seed_spread(rows)
-    assert list(spread.index) == [0.0]
-    assert spread[0.0] == pytest.approx(((0.02 + 0.02) / 3) ** 0.5)
 
 
 def test_a_plateau_ends_where_the_curve_first_falls_below_a_loss_or_never() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.analysis.statements import judge
 from moe_lib.laws.basis import feature
 from moe_lib.laws.resampled import resample_surface
-from moe_lib.laws.trends import judge
 from moe_lib.paper import SPARSITIES
 
 SIZES = np.exp([14.0, 15.0])

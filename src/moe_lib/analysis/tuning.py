@@ -1,15 +1,14 @@
-"""Tuning runs as a table, and what one change or the seed alone does to the loss."""
+"""Tuning runs as a table, and what one change does to their loss."""
 
-import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from moe_lib.laws.isoflop import seed_noise
+from moe_lib.ledger import Row
 
 
-def tuning_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def tuning_table(rows: list[Row]) -> pd.DataFrame:
     """The ledger's rows as tuning runs; a run that diverged has the loss NaN, and keeps its place."""
     return pd.DataFrame(
         [
@@ -29,7 +28,7 @@ def seed_means(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby([name for name in table if name != "loss"], sort=False, as_index=False).mean()
 
 
-def one_change(rows: list[dict[str, Any]], base: dict[str, Any]) -> pd.DataFrame:
+def one_change(rows: list[Row], base: dict[str, Any]) -> pd.DataFrame:
     """Runs that differ from a base in one field and, it may be, the seed: what the field changes in the loss.
 
     `base` has the fields that are compared, by path (`training.router_rate`). Columns sparsity, change (empty for the
@@ -51,21 +50,7 @@ def change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
     return None if len(changed) > 1 else "".join(changed)
 
 
-def seed_spread(rows: list[dict[str, Any]]) -> "pd.Series[float]":
-    """Standard deviation of the loss between runs that differ only in their seed, pooled, by sparsity; nats."""
-    table = pd.DataFrame(
-        [{"sparsity": row["sparsity"], "loss": row.get("loss"), "run": _unseeded(row)} for row in rows]
-    )
-    repeated = table.dropna(subset="loss").groupby("sparsity").filter(lambda own: own["run"].duplicated().any())
-    return pd.Series({s: seed_noise(own, ["run"], "loss") for s, own in repeated.groupby("sparsity")})
-
-
-def _unseeded(row: dict[str, Any]) -> str:
-    config = row["config"]
-    return json.dumps(config | {"training": config["training"] | {"seed": None}}, sort_keys=True)
-
-
-def steps_above(row: dict[str, Any], loss: float) -> int | None:
+def steps_above(row: Row, loss: float) -> int | None:
     """Steps that a run of the ledger needs until its training loss (mean over a bin of its curve) falls below `loss`;
     None where it never does."""
     curve = row["curve"]

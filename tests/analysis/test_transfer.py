@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.analysis.transfer import common_support, transfer
 from moe_lib.errors import InputError
-from moe_lib.evaluation.transfer import common_support, transfer
 
 
 def runs(effect: float = 0.0, through: str | None = None, seed: int = 0) -> pd.DataFrame:
