@@ -14,11 +14,11 @@ HOUSE = Path(moe_lib.__file__).parent
 FLOORS = (
     (
         *("errors", "files", "machine", "config", "budget", "paper", "accounting", "laws", "ledger"),
-        *("tables", "repository"),
+        *("tables", "fitting", "repository"),
     ),
     ("data", "model", "native"),
     ("training", "evaluation"),
-    ("sweeps", "analysis", "planner", "fitting"),
+    ("sweeps", "analysis", "planner"),
     ("claims", "figures"),
     ("book", "doctor", "cli"),
 )

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.tables import cell_means, isoflop_runs, parse_names, read_table, runs_for
+from moe_lib.tables import parse_names, read_table, runs_for
 
 GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
 INPUTS = ("N", "D", "S")
@@ -113,27 +113,3 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "a.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_table(tmp_path / "missing.csv")
-
-
-def test_runs_of_the_ledger_stand_in_symbols_and_a_diverged_one_is_left_out() -> None:
-    row = {
-        "status": "done", "n_params": 2e5, "n_params_active": 1e5, "n_tokens": 1e6, "sparsity": 0.9, "flops": 1.01e13,
-        "loss": 3.0, "loss_standard_error": 0.01,
-        "config": {"model": {"d_model": 48, "n_layers": 2}, "training": {"flops": 1e13, "seed": 2}},
-    }  # fmt: skip
-    diverged = {name: value for name, value in row.items() if "loss" not in name} | {"status": "diverged"}
-    found = isoflop_runs([row, diverged]).to_dict("records")
-    assert found == [
-        {"N": 2e5, "Na": 1e5, "D": 1e6, "S": 0.9, "C": 1e13, "L": 3.0, "se": 0.01, "shape": "48 x 2", "seed": 2}
-    ]
-
-
-def test_seeds_of_a_cell_become_one_row() -> None:
-    runs = pd.DataFrame(
-        [(1e13, 0.0, "48 x 2", seed, 1e5, 1e5, 9e6, 3.0 + seed / 10) for seed in (0, 1, 2)]
-        + [(1e13, 0.9, "48 x 2", 0, 1e6, 1e5, 9e6, 2.9), (3e12, 0.0, "48 x 2", 0, 1e5, 1e5, 3e6, 3.5)],
-        columns=["C", "S", "shape", "seed", "N", "Na", "D", "L"],
-    )
-    found = cell_means(runs).set_index(["C", "S"])
-    assert found["n"].to_dict() == {(3e12, 0.0): 1, (1e13, 0.0): 3, (1e13, 0.9): 1}
-    assert found.loc[(1e13, 0.0), "L"] == pytest.approx(3.1)

@@ -2,23 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from moe_lib.errors import InputError
-from moe_lib.laws.parametric import FORMS, SPARSITY, Law
-from moe_lib.laws.published import PUBLISHED
+from moe_lib.laws.parametric import FORMS, SPARSITY
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import Resamples, bootstrap, not_identified
-from moe_lib.ledger import Ledger
 from moe_lib.paper import TABLE2, TABLE2_STARTS
-from moe_lib.repository import GRID, require
-from moe_lib.sweeps import read_sweep
-from moe_lib.tables import isoflop_runs, runs_for
+from moe_lib.tables import runs_for
 
-OURS = ("surface", "noise", "budgets")  # what `ours` is fitted to; the block `lowest` is in a regime of its own
 FEW_RESAMPLES = 100  # below this a second process costs more than it saves
 
 
@@ -90,28 +84,3 @@ def fit_table(
     if drop_highest:
         notes.insert(0, f"{runs.dropped} rows of highest loss were dropped, {fitted.n} remain")
     return Report(fitted, drawn, unidentified, tuple(notes))
-
-
-def law_named(name: str, ledger: Path) -> Law:
-    """A printed law, or `ours`: Eq. 6 fitted to a ledger's runs of the grid's isoFLOP surfaces.
-
-    Those are the runs that the blocks `surface`, `noise` and `budgets` of experiments/grid.yaml ask for, each seed for
-    itself; tuning, trials and controls are left out. `InputError` for another name, and for `ours` where that file is
-    not there (the package was installed without its repository) or the ledger has too few of its runs.
-    """
-    if name in PUBLISHED:
-        return PUBLISHED[name]
-    if name != "ours":
-        raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
-    rows = Ledger(ledger).select(run.key for run in read_sweep(require(GRID, "law = 'ours'"), *OURS))
-    texts = {row.get("corpus_digest") for row in rows}
-    if len(texts) > 1:
-        raise InputError(f"{ledger}: has runs on {len(texts)} different texts, whose losses cannot be compared")
-    table = isoflop_runs(rows)
-    blocks = f"the blocks {', '.join(OURS)} of {GRID.name}"
-    if table.empty:
-        raise InputError(f"{ledger}: has no finished runs of {blocks}, and law = 'ours' is fitted to those")
-    runs = runs_for(table, SPARSITY.inputs).columns
-    fitted = fit(SPARSITY, runs)
-    limits = {"N": float(runs["N"].max()), "S": float(runs["S"].max())}
-    return Law(SPARSITY, fitted.law.values, f"fit to {fitted.n} runs of {ledger}, {blocks}", limits)

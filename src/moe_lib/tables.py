@@ -5,7 +5,7 @@ enters, with the row (counted from 1, without a header) and the column; nothing 
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,43 +14,8 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.errors import InputError
-from moe_lib.ledger import Row
 
 SYMBOLS = ("N", "Na", "D", "S", "G", "C", "L")
-LEDGER_COLUMNS = {
-    "N": "n_params",
-    "Na": "n_params_active",
-    "D": "n_tokens",
-    "S": "sparsity",
-    "C": "flops",
-    "L": "loss",
-}
-
-
-def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows of the ledger in symbols: N, Na, D, S, L, C (the budget asked for), with `se` (standard error of L over
-    held-out documents), `shape` (d_model x n_layers) and `seed`; runs that diverged have no loss and are left out."""
-    table = [
-        {symbol: row[name] for symbol, name in LEDGER_COLUMNS.items()}
-        | {
-            "C": row["config"]["training"]["flops"],
-            "se": row["loss_standard_error"],
-            "shape": f"{row['config']['model']['d_model']} x {row['config']['model']['n_layers']}",
-            "seed": row["config"]["training"]["seed"],
-        }
-        for row in rows
-        if row["status"] == "done"
-    ]
-    return pd.DataFrame(table)
-
-
-def cell_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """The mean over seeds of each cell of `isoflop_runs` (a budget, a sparsity, a shape), and their number `n`.
-
-    In a fit, a cell with three seeds shall weigh no more than one with one.
-    """
-    columns = {name: (name, "mean") for name in ("N", "Na", "D", "L")}
-    return runs.groupby(["C", "S", "shape"], as_index=False).agg(**columns, n=("L", "size"))
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:

@@ -98,7 +98,7 @@ def optimum(
 
     Example: `moe-lib optimum --law abnar2025 --flops 1e21 --max-params 15e9 --json`
     """
-    from moe_lib.fitting import law_named
+    from moe_lib.analysis.our_law import law_named
     from moe_lib.laws.optimum import optimum as best
 
     found = best(

@@ -1,0 +1,32 @@
+"""The law that our own runs give: Eq. 6 fitted to the isoFLOP surfaces of a ledger."""
+
+from pathlib import Path
+
+from moe_lib.analysis.runs import SURFACES, surface_runs
+from moe_lib.errors import InputError
+from moe_lib.laws.parametric import SPARSITY, Law
+from moe_lib.laws.published import PUBLISHED
+from moe_lib.laws.solver import Fit, fit
+from moe_lib.ledger import Ledger
+from moe_lib.tables import runs_for
+
+
+def law_named(name: str, ledger: Path) -> Law:
+    """A printed law, or `ours`, see `law_of_ours`; `InputError` for another name."""
+    if name in PUBLISHED:
+        return PUBLISHED[name]
+    if name != "ours":
+        raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
+    return law_of_ours(ledger)[0]
+
+
+def law_of_ours(ledger: Path) -> tuple[Law, Fit]:
+    """Eq. 6 fitted to the `surface_runs` of a ledger, and that fit.
+
+    `InputError` if there are too few of them, and as `surface_runs`.
+    """
+    runs = runs_for(surface_runs(Ledger(ledger)), SPARSITY.inputs).columns
+    fitted = fit(SPARSITY, runs)
+    limits = {"N": float(runs["N"].max()), "S": float(runs["S"].max())}
+    source = f"fit to {fitted.n} runs of {ledger}, the blocks {', '.join(SURFACES)} of the grid"
+    return Law(SPARSITY, fitted.law.values, source, limits), fitted

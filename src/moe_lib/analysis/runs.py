@@ -1,0 +1,72 @@
+"""Which of our runs count, and their rows as a table in the symbols of the paper."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from moe_lib.errors import InputError
+from moe_lib.ledger import Ledger, Row
+from moe_lib.repository import GRID, require
+from moe_lib.sweeps import read_sweep
+
+UNIT = ("surface", "noise")  # blocks of the grid: the isoFLOP surface of the unit budget, and seeds of its cells
+SURFACES = (*UNIT, "budgets")  # with those of other budgets; the block `lowest` is in a regime of its own
+LEDGER_COLUMNS = {
+    "N": "n_params",
+    "Na": "n_params_active",
+    "D": "n_tokens",
+    "S": "sparsity",
+    "C": "flops",
+    "L": "loss",
+}
+
+
+def finished(ledger: Ledger, *blocks: str, sweep: Path = GRID) -> list[Row]:
+    """Rows of the runs that a sweep, or some of its blocks, asks for, in its order; what has no row yet is left out.
+
+    `InputError` if the package was installed without its repository, or for an unknown block.
+    """
+    return ledger.select(run.key for run in read_sweep(require(sweep, "the selection of runs"), *blocks))
+
+
+def surface_runs(ledger: Ledger, blocks: Iterable[str] = SURFACES) -> pd.DataFrame:
+    """The runs of the grid's isoFLOP surfaces as `isoflop_runs` gives them, each seed for itself: THE selection that
+    surfaces, laws and chapters share. Tuning, trials and controls are left out.
+
+    `InputError` if the ledger has none of them, or if they read different texts.
+    """
+    rows = finished(ledger, *blocks)
+    texts = {row.get("corpus_digest") for row in rows}
+    if len(texts) > 1:
+        raise InputError(f"{ledger.path}: has runs on {len(texts)} different texts, whose losses cannot be compared")
+    table = isoflop_runs(rows)
+    if table.empty:
+        raise InputError(f"{ledger.path}: has no finished runs of the blocks {', '.join(blocks)} of {GRID.name}")
+    return table
+
+
+def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows of the ledger in symbols: N, Na, D, S, L, C (the budget asked for), with `se` (standard error of L over
+    held-out documents), `shape` (d_model x n_layers) and `seed`; runs that diverged have no loss and are left out."""
+    table = [
+        {symbol: row[name] for symbol, name in LEDGER_COLUMNS.items()}
+        | {
+            "C": row["config"]["training"]["flops"],
+            "se": row["loss_standard_error"],
+            "shape": f"{row['config']['model']['d_model']} x {row['config']['model']['n_layers']}",
+            "seed": row["config"]["training"]["seed"],
+        }
+        for row in rows
+        if row["status"] == "done"
+    ]
+    return pd.DataFrame(table)
+
+
+def cell_means(runs: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of each cell of `isoflop_runs` (a budget, a sparsity, a shape), and their number `n`.
+
+    In a fit, a cell with three seeds shall weigh no more than one with one.
+    """
+    columns = {name: (name, "mean") for name in ("N", "Na", "D", "L")}
+    return runs.groupby(["C", "S", "shape"], as_index=False).agg(**columns, n=("L", "size"))

@@ -1,0 +1,50 @@
+"""The ledger's rows in symbols, and which of them are selected."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from moe_lib.analysis.runs import cell_means, finished, isoflop_runs
+from moe_lib.errors import InputError
+from moe_lib.ledger import Ledger
+from moe_lib.sweeps import read_sweep
+
+
+def test_runs_of_the_ledger_stand_in_symbols_and_a_diverged_one_is_left_out() -> None:
+    row = {
+        "status": "done", "n_params": 2e5, "n_params_active": 1e5, "n_tokens": 1e6, "sparsity": 0.9, "flops": 1.01e13,
+        "loss": 3.0, "loss_standard_error": 0.01,
+        "config": {"model": {"d_model": 48, "n_layers": 2}, "training": {"flops": 1e13, "seed": 2}},
+    }  # fmt: skip
+    diverged = {name: value for name, value in row.items() if "loss" not in name} | {"status": "diverged"}
+    found = isoflop_runs([row, diverged]).to_dict("records")
+    assert found == [
+        {"N": 2e5, "Na": 1e5, "D": 1e6, "S": 0.9, "C": 1e13, "L": 3.0, "se": 0.01, "shape": "48 x 2", "seed": 2}
+    ]
+
+
+def test_seeds_of_a_cell_become_one_row() -> None:
+    runs = pd.DataFrame(
+        [(1e13, 0.0, "48 x 2", seed, 1e5, 1e5, 9e6, 3.0 + seed / 10) for seed in (0, 1, 2)]
+        + [(1e13, 0.9, "48 x 2", 0, 1e6, 1e5, 9e6, 2.9), (3e12, 0.0, "48 x 2", 0, 1e5, 1e5, 3e6, 3.5)],
+        columns=["C", "S", "shape", "seed", "N", "Na", "D", "L"],
+    )
+    found = cell_means(runs).set_index(["C", "S"])
+    assert found["n"].to_dict() == {(3e12, 0.0): 1, (1e13, 0.0): 3, (1e13, 0.9): 1}
+    assert found.loc[(1e13, 0.0), "L"] == pytest.approx(3.1)
+
+
+def test_runs_are_selected_in_the_order_of_the_sweep_and_only_by_one_that_exists(tmp_path: Path) -> None:
+    sweep, ledger = tmp_path / "sweep.yaml", Ledger(tmp_path / "runs.jsonl")
+    sweep.write_text(
+        "base: {model: {d_model: 8, n_layers: 1, n_heads: 2}}\n"
+        "blocks: [{name: one, grid: {training.flops: [1, 2, 3]}}, {name: two, grid: {training.flops: [4]}}]\n"
+    )
+    keys = {run.training.flops: run.key for run in read_sweep(sweep)}
+    for flops in (4, 3, 1):
+        ledger.append({"key": keys[flops]})
+    assert [row["key"] for row in finished(ledger, sweep=sweep)] == [keys[1], keys[3], keys[4]]
+    assert [row["key"] for row in finished(ledger, "two", sweep=sweep)] == [keys[4]]
+    with pytest.raises(InputError, match=r"needs .*grid\.yaml"):
+        finished(ledger, sweep=tmp_path / "grid.yaml")
