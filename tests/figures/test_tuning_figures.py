@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.analysis.regret import above_vertex, regret
 from moe_lib.figures import tuning
-from moe_lib.sweeps.peak_rate import PeakRate, above_vertex, price
+from moe_lib.sweeps.peak_rate import PeakRate
 
 
 def test_the_lowest_run_of_each_panel_is_ringed() -> None:
@@ -26,7 +27,7 @@ def test_the_lowest_run_of_each_panel_is_ringed() -> None:
         assert sorted(len(line.get_xdata()) for line in axes.lines if line not in rings) in ([2, 3], [3, 3])
 
 
-def test_the_price_of_a_rate_is_drawn_from_its_parabola() -> None:
+def test_the_regret_of_a_rate_is_drawn_from_its_parabola() -> None:
     rows = [
         (1e5, s, c, rate, 4 + 0.1 * np.log(rate / 0.01 / factor) ** 2)
         for s, factor in ((0.0, 1.0), (0.9, 2.0))
@@ -35,7 +36,7 @@ def test_the_price_of_a_rate_is_drawn_from_its_parabola() -> None:
     ]
     runs = pd.DataFrame(rows, columns=["n_params_active", "sparsity", "flops", "learning_rate", "loss"])
     rule = PeakRate(at_reference=0.01)
-    figure = tuning.price(above_vertex(runs, rule), price(runs, rule))
+    figure = tuning.regret(above_vertex(runs, rule), regret(runs, rule))
     for axes, factor in zip(figure.axes, (1.0, 2.0), strict=True):
         diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
         assert diamonds == [pytest.approx(factor, rel=0.02)] * 2

@@ -92,23 +92,23 @@ def plateau(curves: Mapping[str, Mapping[float, Row]], runs: pd.DataFrame, guess
     return figure
 
 
-def price(runs: pd.DataFrame, prices: pd.DataFrame) -> Figure:
+def regret(runs: pd.DataFrame, regrets: pd.DataFrame) -> Figure:
     """Loss above the best rate's against the rate over the rule's: a panel a sparsity, a colour a budget.
 
-    `runs` and `prices` as `above_vertex` and `price` of `sweeps.peak_rate` give them. The curve is the fitted parabola,
-    the bar the interval of its vertex; the rule stands at 1.
+    `runs` and `regrets` as `above_vertex` and `regret` of `analysis.regret` give them. The curve is the fitted
+    parabola, the bar the interval of its vertex; the rule stands at 1.
     """
-    sparsities, budgets = sorted(prices["sparsity"].unique()), sorted(prices["flops"].unique())
+    sparsities, budgets = sorted(regrets["sparsity"].unique()), sorted(regrets["flops"].unique())
     figure, row = new_figure("full", height=3.1, columns=len(sparsities), sharex=True, sharey=True, squeeze=False)
     span = np.exp(np.linspace(runs["offset"].min(), runs["offset"].max(), 60))
     for axes, sparsity in zip(row[0], sparsities, strict=True):
         axes.axvline(1, color=MUTED, lw=0.9)
         for level, (budget, colour) in enumerate(zip(budgets, ordered_colours(len(budgets)), strict=True)):
-            its = (prices["flops"] == budget) & (prices["sparsity"] == sparsity)
+            its = (regrets["flops"] == budget) & (regrets["sparsity"] == sparsity)
             own = runs[(runs["flops"] == budget) & (runs["sparsity"] == sparsity)]
             axes.plot(np.exp(own["offset"]), own["above"], "o", color=colour, ms=4, mec="white", mew=0.5,
                       label=budget_label(budget))  # fmt: skip
-            for fit in prices[its].to_dict("records"):
+            for fit in regrets[its].to_dict("records"):
                 axes.plot(span, fit["curvature"] * np.log(span / fit["factor"]) ** 2, color=colour, lw=1.3)
                 height = -0.03 * (level + 1)
                 axes.plot(

@@ -1,0 +1,63 @@
+"""What the rule for the peak learning rate gives up: its regret, from tuning runs near it.
+
+Tables as in `peak_rate_fit`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from moe_lib.analysis.peak_rate_fit import CELL, SharedCurvature, middle
+from moe_lib.sweeps.peak_rate import PeakRate
+
+FARTHEST = 4.0  # runs at rates farther than this factor from the rule are left out: there the loss is no parabola
+
+
+def regret(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
+    """The regret of a rule at each budget and sparsity: the loss above the best rate's, nats.
+
+    The best rate is the rule's own times a factor that all sizes of one budget and sparsity share; all have one
+    curvature. Columns flops, sparsity, n (runs), factor and regret, each with low and high, and curvature. The
+    intervals are 95 % of draws from the spread of the residuals, given that the best rate is not farther from the rule
+    than the runs used, a factor of 4. `InputError` where the runs are too few, or their loss does not bend upwards.
+    """
+    runs = _near(table, rule)
+    keys = ["flops", "sparsity"]
+    group = runs.groupby(keys).ngroup().to_numpy()
+    curve = SharedCurvature.fit(runs, runs["offset"].to_numpy(), np.eye(group.max(initial=0) + 1)[group])
+    at, (curvatures, drawn) = curve.vertex, curve.drawn()
+    drawn = np.where(np.abs(drawn) <= np.log(FARTHEST), drawn, np.nan)
+    (factor_low, factor_high), (low, high) = middle(np.exp(drawn)), middle(curvatures * drawn**2)
+    return (
+        runs.groupby(keys, as_index=False)
+        .agg(n=("loss", "size"))
+        .assign(
+            factor=np.exp(at),
+            factor_low=factor_low,
+            factor_high=factor_high,
+            regret=curve.curvature * at**2,
+            regret_low=low,
+            regret_high=high,
+            curvature=curve.curvature,
+        )
+    )
+
+
+def above_vertex(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
+    """The runs that `regret` rests on, with `offset` (log of the rate over the rule's) and `above` (loss over that at
+    the fitted vertex of their cell); for a picture of the regret."""
+    keys = ["flops", "sparsity"]
+    runs = _near(table, rule).merge(regret(table, rule)[[*keys, "factor", "curvature"]], on=keys)
+    lowered = runs["loss"] - runs["curvature"] * (runs["offset"] - np.log(runs["factor"])) ** 2
+    level = lowered.groupby([runs[name] for name in CELL]).transform("mean")
+    return runs.drop(columns=["factor", "curvature"]).assign(above=runs["loss"] - level)
+
+
+def _near(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
+    """Runs that did not diverge, at rates within FARTHEST of the rule, with their `offset`; a cell with a single rate
+    says nothing of it and is left out."""
+    runs = table.dropna(subset="loss")
+    ruled = [rule(*cell) for cell in runs[CELL].to_numpy()]
+    runs = runs.assign(offset=np.log(runs["learning_rate"].to_numpy() / ruled))
+    runs = runs[runs["offset"].abs() <= np.log(FARTHEST) * 1.01]  # rates have two digits
+    several = runs.groupby(CELL)["learning_rate"].transform("nunique") > 1
+    return pd.DataFrame(runs[several])
