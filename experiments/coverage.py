@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from moe_lib.files import whole_file
+from moe_lib.laws.interval import interval
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025
@@ -45,7 +46,7 @@ def main() -> None:
         drawn = bootstrap(fit(SPARSITY, runs.assign(L=truth * noise), polishes=6), RESAMPLES)
         for name, (low, high) in drawn.intervals().items():
             held[name] += low <= ABNAR2025.values[name] <= high
-        low, high = np.quantile([best_sparsity(law) for law in drawn.laws], [0.025, 0.975])
+        low, high = interval([best_sparsity(law) for law in drawn.laws])
         held["best_sparsity"] += bool(low <= best_sparsity(ABNAR2025) <= high)
     with whole_file(RESULT) as temporary:
         settings = {"experiments": EXPERIMENTS, "resamples": RESAMPLES, "noise": NOISE, "runs": len(runs)}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.figures import evidence
-from moe_lib.laws.isoflop import parabolas
+from moe_lib.laws.parabola import parabolas
 
 
 def test_each_parabola_goes_through_its_vertex_and_an_outside_one_is_hollow() -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array
+from moe_lib.laws.interval import interval
 from moe_lib.sweeps.peak_rate import REFERENCE_FLOPS, REFERENCE_SIZE, PeakRate
 
 CELL = ["n_params_active", "sparsity", "flops"]
@@ -48,7 +49,7 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
     }
     features = np.column_stack([np.ones(len(runs)), *(columns[power] for power in powers)])
     curve = SharedCurvature.fit(runs, np.log(runs["learning_rate"].to_numpy()), features)
-    ends = middle(curve.drawn()[1]).T
+    ends = np.stack(interval(curve.drawn()[1], unbounded=True), axis=1)
     at, *exponents = curve.vertex
     rule = PeakRate(
         at_reference=float(f"{np.exp(at):.3g}"),
@@ -56,11 +57,6 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
     )
     intervals = {"at_reference": tuple(np.exp(ends[0])), **dict(zip(powers, map(tuple, ends[1:]), strict=True))}
     return RuleFit(rule, curve.curvature, intervals)
-
-
-def middle(values: Array) -> Array:
-    """The middle 95 % of each column; infinite values count, NaN do not."""
-    return np.asarray(np.nanquantile(values, [0.025, 0.975], axis=0, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)

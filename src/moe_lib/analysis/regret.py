@@ -6,7 +6,8 @@ Tables as in `peak_rate_fit`.
 import numpy as np
 import pandas as pd
 
-from moe_lib.analysis.peak_rate_fit import CELL, SharedCurvature, middle
+from moe_lib.analysis.peak_rate_fit import CELL, SharedCurvature
+from moe_lib.laws.interval import interval
 from moe_lib.sweeps.peak_rate import PeakRate
 
 FARTHEST = 4.0  # runs at rates farther than this factor from the rule are left out: there the loss is no parabola
@@ -26,7 +27,8 @@ def regret(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
     curve = SharedCurvature.fit(runs, runs["offset"].to_numpy(), np.eye(group.max(initial=0) + 1)[group])
     at, (curvatures, drawn) = curve.vertex, curve.drawn()
     drawn = np.where(np.abs(drawn) <= np.log(FARTHEST), drawn, np.nan)
-    (factor_low, factor_high), (low, high) = middle(np.exp(drawn)), middle(curvatures * drawn**2)
+    factor_low, factor_high = interval(np.exp(drawn), unbounded=True)
+    low, high = interval(curvatures * drawn**2, unbounded=True)
     return (
         runs.groupby(keys, as_index=False)
         .agg(n=("loss", "size"))

@@ -1,4 +1,4 @@
-"""IsoFLOP surfaces and parabolas: what the runs of one budget say, without a law (Sections 2 and D.4, Appendix B).
+"""IsoFLOP surfaces: what the runs of one budget say of loss, size and sparsity, without a law (Section 2, Appendix B).
 
 Eq. 8 is a polynomial in n = log N (or log N_a), s = -log(1-S) and powers of their product. Powers of n s depend on
 the unit of N: here N counts parameters, so a surface fitted with N in millions is another one.
@@ -9,19 +9,18 @@ Tables have columns N (or Na), S, L, and C where budgets differ; one row a run.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, feature
-from moe_lib.laws.optimum import Budget
+from moe_lib.laws.minimum import lowest
 from moe_lib.paper import DEGREES
 
 Degrees = tuple[int, int, int]
 Size = Literal["N", "Na"]
-REACH = 5.0  # e-folds beyond the grid at which a vertex is cut off, and marked as outside anyway
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Surface:
         """
         rows = []
         for s in sparsity:
-            at, place = _minimum(self._along("n", float(feature("S", s))), self.n_range)
+            at, place = lowest(self._along("n", float(feature("S", s))), self.n_range)
             rows.append({"S": s, self.size: np.exp(at), "L": self.loss(np.exp(at), s), "place": place})
         return pd.DataFrame(rows)
 
@@ -59,7 +58,7 @@ class Surface:
         """
         rows = []
         for n in n_params:
-            at, place = _minimum(self._along("s", float(feature(self.size, n))), self.s_range)
+            at, place = lowest(self._along("s", float(feature(self.size, n))), self.s_range)
             if at <= 0:
                 at, place = 0.0, "dense"
             rows.append({self.size: n, "S": -np.expm1(-at), "L": self.loss(n, -np.expm1(-at)), "place": place})
@@ -124,7 +123,7 @@ def choose_degrees(table: Columns, size: Size = "N") -> Degrees:
     return chosen
 
 
-def refit(
+def random_refits(
     table: Columns,
     degrees: Degrees = DEGREES,
     size: Size = "N",
@@ -148,103 +147,6 @@ def refit(
     return pd.DataFrame(rows)
 
 
-def parabolas(
-    table: pd.DataFrame,
-    size: Size = "N",
-    resamples: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-    noise: float | None = None,
-) -> pd.DataFrame:
-    """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
-
-    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), percentile intervals
-    over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of those
-    resamples that have a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
-    extrapolation. Where the `noise` is known (standard deviation of a loss about its parabola, nats), a resample has
-    all sizes with losses drawn about the parabola instead: few sizes are resampled badly. `InputError` for a group with
-    fewer than three sizes.
-    """
-    rng, rows = np.random.default_rng(seed), []
-    keys = ["S", *(["C"] if "C" in table else [])]
-    for labels, group in table.groupby(keys):
-        where = dict(zip(keys, labels, strict=True))
-        n, y = feature(size, group[size]), group["L"].to_numpy(float)
-        if len(np.unique(n)) < 3:
-            raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
-        vertex = _vertex(n, y)
-        if noise is None:
-            drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
-            again = [_vertex(n[d], y[d]) for d in drawn]
-        else:
-            again = [_vertex(n, vertex.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
-        low, high = np.quantile([(v.at, v.loss) for v in again or [vertex]], [(1 - level) / 2, (1 + level) / 2], axis=0)
-        rows.append(
-            where
-            | {"n": len(n), size: np.exp(vertex.at), "L": vertex.loss, "curvature": vertex.curvature}
-            | {"low": np.exp(low[0]), "high": np.exp(high[0]), "L_low": low[1], "L_high": high[1]}
-            | {"bracketed": sum(v.place == "inside" for v in again) / max(len(again), 1), "place": vertex.place}
-        )
-    return pd.DataFrame(rows)
-
-
-def gains_over_dense(fits: pd.DataFrame) -> pd.DataFrame:
-    """What each sparsity gains at its best size, by the `parabolas` of one budget.
-
-    Columns S, gain (the loss of S = 0 less its own, nats) and error: half the 95 % interval of that difference, the two
-    fits being independent. `InputError` where S = 0 is missing.
-    """
-    half = (fits["L_high"] - fits["L_low"]).to_numpy(float) / 2
-    dense = np.flatnonzero(fits["S"] == 0)
-    if len(dense) != 1:
-        raise InputError(f"fits: a gain over dense needs one fit at S = 0, here are {len(dense)}")
-    loss = fits["L"].to_numpy(float)
-    return pd.DataFrame({"S": fits["S"].to_numpy(), "gain": loss[dense] - loss, "error": np.hypot(half, half[dense])})
-
-
-def parabola_scatter(table: pd.DataFrame, size: Size = "N") -> float:
-    """Standard deviation of the losses about the parabolas of `parabolas`, pooled over (S, C), in nats: noise between
-    seeds and what a parabola in size leaves out. `InputError` where no group has more than three runs."""
-    squares, freedom = 0.0, 0
-    for _, group in table.groupby(["S", *(["C"] if "C" in table else [])]):
-        y = group["L"].to_numpy(float)
-        squares += float(np.sum((y - _vertex(feature(size, group[size]), y).fitted) ** 2))
-        freedom += len(y) - 3
-    if freedom <= 0:
-        raise InputError(f"{len(table)} runs leave nothing to see about parabolas of three numbers each")
-    return float(np.sqrt(squares / freedom))
-
-
-def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, points: int = 7) -> float:
-    """How far a parabola's vertex misses the optimum of noise-free losses: log of vertex over true N*.
-
-    The grid of `points` sizes spans a factor `width`, evenly in log N, with its middle at `offset` times the true N*.
-    Not zero even at offset 1, since a law is no parabola; worse off centre.
-    """
-    true = float(budget.best_size(sparsity))
-    sizes = true * offset * np.geomspace(width**-0.5, width**0.5, points)
-    return float(_vertex(np.log(sizes), np.asarray(budget.loss(sizes, sparsity))).at - np.log(true))
-
-
-class _Vertex(NamedTuple):
-    """Where the least squares parabola in log size is lowest, as `_minimum`, and the loss there."""
-
-    at: float
-    loss: float
-    place: str
-    curvature: float
-    fitted: Array  # the parabola at the sizes
-
-
-def _vertex(n: Array, y: Array) -> _Vertex:
-    middle = n.mean()
-    curve = np.polyfit(n - middle, y, 2)
-    at, place = _minimum(np.asarray(curve[::-1], dtype=np.float64), (n.min() - middle, n.max() - middle))
-    return _Vertex(
-        at + middle, float(np.polyval(curve, at)), place, float(curve[0]), np.asarray(np.polyval(curve, n - middle))
-    )
-
-
 def _features(table: Columns, size: Size) -> tuple[Array, Array, Array]:
     return feature(size, table[size]), feature("S", table["S"]), np.asarray(table["L"], dtype=np.float64)
 
@@ -266,19 +168,3 @@ def _solve(x: Array, y: Array, degrees: Degrees) -> Array:
 
 def _held_out(x: Array, y: Array, out: Any, degrees: Degrees) -> Array:
     return np.asarray(y[out] - x[out] @ _solve(x[~out], y[~out], degrees))
-
-
-def _minimum(polynomial: Array, limits: tuple[float, float]) -> tuple[float, str]:
-    """Lowest stationary minimum within reach of the grid, and where it lies."""
-    p = np.polynomial.Polynomial(polynomial)
-    roots = p.deriv().roots() if p.degree() > 1 else np.array([])
-    real = np.real(roots[np.abs(np.imag(roots)) < 1e-9 * (1 + np.abs(roots))])
-    low, high = limits
-    for place, minima in (
-        ("inside", [x for x in real if p.deriv(2)(x) > 0 and low <= x <= high]),
-        ("outside", [float(np.clip(x, low - REACH, high + REACH)) for x in real if p.deriv(2)(x) > 0]),
-        ("outside", [low, high]),
-    ):
-        if minima:
-            return float(min(minima, key=p)), place
-    raise AssertionError("the ends of the grid are always there")

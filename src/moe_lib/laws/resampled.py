@@ -13,10 +13,9 @@ import pandas as pd
 from scipy.spatial import Delaunay
 
 from moe_lib.laws.basis import Array, feature
+from moe_lib.laws.interval import interval
 from moe_lib.laws.isoflop import Degrees, Size, Surface, fit_surface
 from moe_lib.paper import DEGREES
-
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,13 @@ class ResampledSurface:
 
     def interval(self, number: Callable[[Surface], float]) -> tuple[float, float, float]:
         """A number of the surface, with the ends of its 95 % interval."""
-        low, high = _ends(np.array([number(surface) for surface in self.again]))
+        low, high = interval(np.array([number(surface) for surface in self.again]))
         return float(number(self.fitted)), float(low), float(high)
 
     def _with_intervals(self, optima: Callable[[Surface], pd.DataFrame], column: str) -> pd.DataFrame:
         drawn = [optima(surface) for surface in self.again]
-        low, high = _ends(np.stack([table[column].to_numpy(float) for table in drawn]))
-        loss_low, loss_high = _ends(np.stack([table["L"].to_numpy(float) for table in drawn]))
+        low, high = interval(np.stack([table[column].to_numpy(float) for table in drawn]))
+        loss_low, loss_high = interval(np.stack([table["L"].to_numpy(float) for table in drawn]))
         inside = np.mean([table["place"].to_numpy() == "inside" for table in drawn], axis=0)
         return optima(self.fitted).assign(low=low, high=high, L_low=loss_low, L_high=loss_high, bracketed=inside)
 
@@ -99,7 +98,3 @@ def among_runs(table: pd.DataFrame, n_params: Any, sparsity: Any, size: Size = "
     hull = Delaunay((runs - runs.min(axis=0)) / scale)
     points = np.stack(np.broadcast_arrays(feature(size, n_params), feature("S", sparsity)), axis=-1)
     return np.asarray(hull.find_simplex((points - runs.min(axis=0)) / scale, tol=1e-9) >= 0)
-
-
-def _ends(values: Array) -> Array:
-    return np.asarray(np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0))
