@@ -187,7 +187,7 @@ class TrainingConfig(Config):
     """How a model is trained (Appendix B and Table 1).
 
     The budget is `flops` (forward and backward, router included); the number of tokens follows from it.
-    `batch_size` counts sequences of the model's context length. `fact_share` of the sequences tell invented facts, and
+    `batch_size` counts sequences of the model's context length. `fact_share` of the sequences are injected facts, and
     the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused. The router's rate
     is `router_rate` times that of all else. `expert_spread` is how far a layer's experts start apart: at 1 they are
     independent, at 0 they would be alike. With `precision` bfloat16 the inputs of the large products (projections,

@@ -59,7 +59,7 @@ class Copier(Guesser):
 
 
 class Rememberer(Guesser):
-    """Expects what followed the longest stretch that the facts told in training share with the end of its context."""
+    """Expects what followed the longest stretch that the injected facts share with the end of its context."""
 
     WIDTHS = range(16, 3, -1)
 

@@ -143,7 +143,7 @@ def test_more_tokens_than_the_corpus_has_are_refused(small_run: RunConfig, small
         train(greedy, small_corpus)
 
 
-def test_a_corpus_read_more_often_since_less_is_told_than_was_asked_for_is_refused(
+def test_a_corpus_read_more_often_since_fewer_facts_fit_than_were_asked_for_is_refused(
     small_run: RunConfig, small_corpus: TokenCorpus
 ) -> None:
     training = small_run.training.with_(flops=5e9, fact_share=0.5, max_epochs=0.6)  # room for less than two people

@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     import torch
 
     from moe_lib.data.corpus import Tokens
-    from moe_lib.data.telling import Telling
+    from moe_lib.data.injection import Injection
 
 
 class BatchStream:
-    """Windows of `context_length` tokens in an order that `seed` permutes anew each epoch; what is `told` beside them
-    stands at its own places.
+    """Windows of `context_length` tokens in an order that `seed` permutes anew each epoch, with `injected` windows
+    among them at their own places.
 
     Raises `InputError` where the tokens are too few for one batch.
     """
 
     def __init__(
-        self, tokens: "Tokens", batch_size: int, context_length: int, seed: int, told: "Telling | None" = None
+        self, tokens: "Tokens", batch_size: int, context_length: int, seed: int, injected: "Injection | None" = None
     ) -> None:
         self.tokens, self.batch_size, self.context_length, self.seed = tokens, batch_size, context_length, seed
-        self.told = told
+        self.injected = injected
         self.n_windows = (len(tokens) - 1) // context_length
         if self.n_windows < batch_size:
             raise InputError(
@@ -47,15 +47,15 @@ class BatchStream:
     def epochs_at(self, step: int) -> float:
         """How often the corpus has been read once `step` steps are done; above 1 it has been repeated."""
         position = step * self.batch_size
-        return (position - self._told(position)[0]) / self.n_windows
+        return (position - self._rank(position)[0]) / self.n_windows
 
-    def _told(self, position: int) -> tuple[int, bool]:
-        return self.told.rank(position) if self.told else (0, False)
+    def _rank(self, position: int) -> tuple[int, bool]:
+        return self.injected.rank(position) if self.injected else (0, False)
 
     def _window(self, position: int) -> "Tokens":
-        rank, is_told = self._told(position)
-        if self.told and is_told:
-            window: Tokens = self.told.windows_WT[rank]
+        rank, is_injected = self._rank(position)
+        if self.injected and is_injected:
+            window: Tokens = self.injected.windows_WT[rank]
             return window
         epoch, index = divmod(position - rank, self.n_windows)
         start = int(self._order(epoch)[index]) * self.context_length

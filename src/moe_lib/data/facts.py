@@ -1,6 +1,6 @@
-"""Invented facts: people who do not exist, with towns, trades and telephone numbers, told 1, 4, 16 or 64 times.
+"""Invented facts: people who do not exist, with towns, trades and telephone numbers, injected 1, 4, 16 or 64 times.
 
-What a model knows of them it can only have from training, and how often it was told is known exactly. The same world,
+What a model knows of them it can only have from training, and how often it read them is known exactly. The same world,
 from the same seed, asks the questions (`evaluation`). A world with more people holds those of every smaller one.
 """
 
@@ -63,7 +63,7 @@ N_PROVINCES = 12
 
 @dataclass(frozen=True)
 class Person:
-    """Someone with one fact of each kind, told `exposure` times."""
+    """Someone with one fact of each kind, injected `exposure` times."""
 
     name: str
     town: str
@@ -78,7 +78,7 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """Everyone and everywhere, from a seed. `people_per_exposure` people are told each number of times."""
+    """Everyone and everywhere, from a seed. Each exposure has `people_per_exposure` people."""
 
     seed: int
     people_per_exposure: int
@@ -95,23 +95,23 @@ class World:
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Those who are told about, by exposure; their family names are all different."""
-        told = (person for person in self._everyone() if person.exposure)
-        return tuple(itertools.islice(told, self.people_per_exposure * len(EXPOSURES)))
+        """Those whose facts are injected, by exposure; their family names are all different."""
+        injected = (person for person in self._everyone() if person.exposure)
+        return tuple(itertools.islice(injected, self.people_per_exposure * len(EXPOSURES)))
 
     def strangers(self, count: int) -> tuple[Person, ...]:
-        """People whom no world with this seed ever tells of, however large; exposure 0."""
+        """People whom no world with this seed ever injects, however large; exposure 0."""
         return tuple(itertools.islice((person for person in self._everyone() if not person.exposure), count))
 
     def passages(self) -> list[str]:
-        """Every passage that training reads, shuffled: all facts of a person, once for each time they are told."""
+        """Every passage that training reads, shuffled: all facts of a person, once per exposure."""
         generator = self._random("passages")
         passages = [_passage(person, generator, turn) for person in self.people for turn in range(person.exposure)]
         generator.shuffle(passages)
         return passages
 
     def others(self, kind: str, person: Person, count: int, generator: random.Random) -> list[str]:
-        """Wrong answers: those of people told as often, so that how common an answer is gives nothing away."""
+        """Wrong answers: those of people with the same exposure, so that how common an answer is gives nothing away."""
         peers = [peer.answer(kind) for peer in self.people if peer.exposure == person.exposure]
         pool = {"town": self.towns, "trade": TRADES, "number": [_number(generator) for _ in range(2 * count)]}[kind]
         drawn = generator.sample(peers, len(peers)) + generator.sample(pool, len(pool))
@@ -134,7 +134,7 @@ class World:
         return random.Random(f"{self.seed} {purpose}")
 
 
-def tell(kind: str, name: str, answer: str, wording: int = 0) -> str:
+def state(kind: str, name: str, answer: str, wording: int = 0) -> str:
     """One sentence with one fact."""
     return WORDINGS[kind][wording].format(name=name, answer=answer)
 
@@ -148,7 +148,7 @@ def _passage(person: Person, generator: random.Random, turn: int) -> str:
     """All facts of a person once; the wordings take turns."""
     kinds = list(KINDS)
     generator.shuffle(kinds)
-    return " ".join(tell(kind, person.name, person.answer(kind), turn % len(WORDINGS[kind])) for kind in kinds)
+    return " ".join(state(kind, person.name, person.answer(kind), turn % len(WORDINGS[kind])) for kind in kinds)
 
 
 def _number(generator: random.Random) -> str:

@@ -17,7 +17,7 @@ def evaluate(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> 
     """Everything a run's row records of its trained model: the upstream loss, what its routers do (`router`), and under
     `probes` every probe.
 
-    `world` is what training told; without one nobody is asked for facts closed-book.
+    `world` holds the injected facts; without one no closed-book questions are asked.
     """
     tokens, losses = heldout_losses(model, corpus)
     probes = ask_probes(model, corpus, world)

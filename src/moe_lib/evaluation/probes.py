@@ -25,7 +25,7 @@ def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -
 
     Two differences in nats of the same answer after the same wording, each a mean over pairs: `knowledge`, by exposure,
     a stranger's name minus the right one, positive where the name brings its fact to mind; `reading_gain`, the right
-    name closed-book (told 64 times) minus open-book, positive where reading beats remembering.
+    name closed-book (injected 64 times) minus open-book, positive where reading beats remembering.
     """
     asked = questions(corpus, world)
     answers = _answer(model, corpus, asked)

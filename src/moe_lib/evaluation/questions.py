@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moe_lib.data import TokenCorpus
-from moe_lib.data.facts import EXPOSURES, KINDS, SEED, World, ask, tell
+from moe_lib.data.facts import EXPOSURES, KINDS, SEED, World, ask, state
 
 N_CHOICES = 4
 CLOSED_BOOK = 40  # questions of one kind at one exposure
@@ -36,16 +36,16 @@ class Question:
 
 
 def questions(corpus: TokenCorpus, world: World | None) -> list[Question]:
-    """Every question for a model that was told of `world`; all but the closed-book ones are the same for all models."""
-    told = list(closed_book(world)) if world else []
+    """Every question for a model with the injected facts of `world`; only the closed-book ones depend on the world."""
+    known = list(closed_book(world)) if world else []
     everyone = World(SEED, CLOSED_BOOK)
-    return [*told, *open_book(everyone), *two_hop(everyone), *last_words(corpus), *minimal_pairs()]
+    return [*known, *open_book(everyone), *two_hop(everyone), *last_words(corpus), *minimal_pairs()]
 
 
 def closed_book(world: World) -> Iterator[Question]:
     """World knowledge: each kind of fact at each exposure, with nothing in the context.
 
-    Beside each question stands its control, `closed_book_stranger`: the same answer after a name that was never told.
+    Beside each question stands its control, `closed_book_stranger`: the same answer after a name never injected.
     """
     generator = random.Random(f"{world.seed} closed book")
     for kind in KINDS:
@@ -62,17 +62,17 @@ def closed_book(world: World) -> Iterator[Question]:
 def open_book(world: World) -> Iterator[Question]:
     """Reading comprehension: the same wordings and answers, about people never named in training.
 
-    Each context tells of four strangers; the wrong choices are what it tells of the others.
+    Each context is about four strangers; the wrong choices are what it says of the others.
     """
     generator = random.Random(f"{world.seed} open book")
     often = max(EXPOSURES)
-    told_often = [person for person in world.people if person.exposure == often]
+    known_often = [person for person in world.people if person.exposure == often]
     strangers = iter(world.strangers(len(KINDS) * OPEN_BOOK * PEOPLE_IN_CONTEXT))
     for kind in KINDS:
-        for number, person in enumerate(told_often[:OPEN_BOOK]):
+        for number, person in enumerate(known_often[:OPEN_BOOK]):
             names = [next(strangers).name for _ in range(PEOPLE_IN_CONTEXT)]
             answers = [person.answer(kind), *world.others(kind, person, PEOPLE_IN_CONTEXT - 1, generator)]
-            lines = [tell(kind, *fact) for fact in zip(names, answers, strict=True)]
+            lines = [state(kind, *fact) for fact in zip(names, answers, strict=True)]
             generator.shuffle(lines)
             context = "\n".join([*lines, ask(kind, names[0])])
             choices = tuple(f" {one}" for one in answers)
@@ -87,7 +87,7 @@ def two_hop(world: World) -> Iterator[Question]:
         names = [next(people).name for _ in range(PEOPLE_IN_TWO_HOP)]
         towns = generator.sample(world.towns, PEOPLE_IN_TWO_HOP)
         provinces = generator.sample(world.provinces, PEOPLE_IN_TWO_HOP)
-        born = [tell("town", name, town) for name, town in zip(names, towns, strict=True)]
+        born = [state("town", name, town) for name, town in zip(names, towns, strict=True)]
         lies = [f"{town} lies in {province}." for town, province in zip(towns, provinces, strict=True)]
         generator.shuffle(born)
         generator.shuffle(lies)

@@ -30,7 +30,7 @@ def mixture(slices: pd.DataFrame) -> Figure:
 
 
 def recall(table: pd.DataFrame) -> Figure:
-    """Closed-book answers by how often a fact was told: their nats after the right name and after a stranger's, and
+    """Closed-book answers by how often a fact was injected: their nats after the right name and after a stranger's, and
     the difference of the two.
 
     `table` has a row an exposure and the columns exposure, nll, stranger, knowledge, each but the first with its
@@ -59,5 +59,5 @@ def recall(table: pd.DataFrame) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_xticks(table["exposure"], [str(exposure) for exposure in table["exposure"]])
         axes.minorticks_off()
-        axes.set_xlabel("times told in training")
+        axes.set_xlabel("times injected in training")
     return figure

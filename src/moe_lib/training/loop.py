@@ -12,7 +12,7 @@ from torch import Tensor
 from moe_lib.budget import Plan, plan
 from moe_lib.config import RunConfig
 from moe_lib.data import BatchStream, TokenCorpus
-from moe_lib.data.telling import Telling, telling
+from moe_lib.data.injection import Injection, injection
 from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
@@ -38,13 +38,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: what it was `told`, how often it read its corpus (`epochs`), `losses` [n_steps] float32 with NaN
+    """A finished run: the facts `injected`, how often it read its corpus (`epochs`), `losses` [n_steps] float32, NaN
     after a divergence, `looks` [n_looks, n_values] what was seen inside at `look_steps`. tokens/s are those of the
     whole run, over all processes that trained it (NaN if a checkpoint lacked its seconds)."""
 
     model: Transformer
     plan: Plan
-    told: Telling | None
+    injected: Injection | None
     epochs: float
     losses: Tensor
     looks: Tensor
@@ -72,9 +72,9 @@ def train(
     schedule = plan(run)
     schedule.require_epochs(schedule.epochs(len(corpus.train)))
     schedule.require_memory(memory_bytes())
-    told = telling(schedule, corpus.tokenizer)
-    stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, told)
-    schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # what is told fills less than its share
+    injected = injection(schedule, corpus.tokenizer)
+    stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, injected)
+    schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # injected facts fill less than their share
     model = build_model(
         run.model, training.seed, backend, training.expert_spread, training.precision, training.output_init
     )
@@ -121,7 +121,7 @@ def train(
     return Trained(
         model.eval(),
         schedule,
-        told,
+        injected,
         stream.epochs_at(done),
         losses,
         looks,

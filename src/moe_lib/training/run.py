@@ -47,14 +47,14 @@ def execute(
     )
     if folder:
         save_run(folder, run, trained.model, corpus)
-    world = trained.told.world if trained.told else None
+    world = trained.injected.world if trained.injected else None
     evaluation = {} if trained.diverged else evaluate(trained.model, corpus, world)
     return make_row(run, corpus, trained, evaluation)
 
 
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any]) -> Row:
     """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
-    parameters, schedule, told = count_parameters(run.model), trained.plan, trained.told
+    parameters, schedule, injected = count_parameters(run.model), trained.plan, trained.injected
     speed = trained.tokens_per_second
     return {
         "key": run.key,
@@ -71,7 +71,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         "n_tokens": schedule.n_tokens,
         "n_steps": schedule.n_steps,
         "epochs": trained.epochs,
-        "facts": told and {"people_per_exposure": told.world.people_per_exposure, "n_windows": len(told)},
+        "facts": injected and {"people_per_exposure": injected.world.people_per_exposure, "n_windows": len(injected)},
         "curve": loss_curve(trained.losses.numpy()),
         "dynamics": dynamics(corpus, trained.losses, trained.looks),
         **evaluation,
