@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.tables import parse_names, read_table, runs_for
+from moe_lib.tables import read_table, runs_for
 
 GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
 INPUTS = ("N", "D", "S")
@@ -87,13 +87,6 @@ def test_what_was_dropped_is_counted_and_ties_go_together() -> None:
     assert runs_for(table, INPUTS).dropped == 0
     with pytest.raises(InputError, match="drop-highest = 3 has to lie between 0 and"):
         runs_for(table, INPUTS, drop_highest=3)
-
-
-@pytest.mark.parametrize("text", ["N", "N=", "X=loss", "=a"])
-def test_a_pair_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="has to be SYMBOL=COLUMN"):
-        parse_names(text)
-    assert parse_names("N=Model Size, L=loss") == {"N": "Model Size", "L": "loss"}
 
 
 BROKEN = {"a.csv": b"", "b.csv": b"N,L\n", "c.jsonl": b"{not json\n", "d.parquet": b"x", "e.csv": b"\xff\xfe\n"}

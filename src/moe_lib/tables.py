@@ -126,19 +126,6 @@ class _Source:
         return f"column {name!r} for {symbol} is not in the table, which has {has}"
 
 
-def parse_names(text: str | None) -> dict[str, str]:
-    """`N=params,L=loss` as a mapping of symbols to columns."""
-    names: dict[str, str] = {}
-    for part in (text or "").split(","):
-        symbol, sign, column = (piece.strip() for piece in part.partition("="))
-        if not part.strip():
-            continue
-        if symbol not in SYMBOLS or not sign or not column:
-            raise InputError(f"columns: {part.strip()!r} has to be SYMBOL=COLUMN with one of {', '.join(SYMBOLS)}")
-        names[symbol] = column
-    return names
-
-
 def _numbers(values: "pd.Series[Any]", symbol: str, column: str) -> "pd.Series[float]":
     numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
     in_range = (numbers >= 0) & (numbers < 1) if symbol == "S" else (numbers > 0) & np.isfinite(numbers)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.cli.laws import parse_names
 from moe_lib.errors import InputError
 from moe_lib.fitting import fit_table
 from moe_lib.laws.parametric import CHINCHILLA, Law
@@ -136,3 +137,10 @@ def table_of_equation_6() -> pd.DataFrame:
     rows = [(n, d, s) for n in np.geomspace(1e8, 1e10, 4) for d in (1e9, 1e10, 1e11) for s in (0, 0.5, 0.9)]
     table = pd.DataFrame(rows, columns=["N", "D", "S"])
     return table.assign(L=ABNAR2025.loss(table["N"], table["D"], table["S"]))
+
+
+@pytest.mark.parametrize("text", ["N", "N=", "X=loss", "=a"])
+def test_a_pair_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="has to be SYMBOL=COLUMN"):
+        parse_names(text)
+    assert parse_names("N=Model Size, L=loss") == {"N": "Model Size", "L": "loss"}

@@ -9,7 +9,7 @@ import pytest
 from moe_lib.config import ModelConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.evaluation.tasks import Row, Task, read_task, read_tasks, run_task
+from moe_lib.evaluation.tasks import Task, TaskRow, read_task, read_tasks, run_task
 from moe_lib.model import build_model
 
 from .models import Copier, Guesser
@@ -69,17 +69,17 @@ def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
 def test_every_form_of_row_is_read(tmp_path: Path) -> None:
     schema = {"context_options": ["Ann", "Bo"], "continuation": "ran.", "gold": 1}
     forms = {
-        "choices": (CHOICE, Row((("Grass is", "green"), ("Grass is", "loud")), 0)),
-        "schema": (schema, Row((("Ann", "ran."), ("Bo", "ran.")), 1)),
-        "continuation": ({"context": "Grass is", "continuation": "green"}, Row((("Grass is", "green"),), 0)),
-        "question": ({"context": "Grass is", "answer": "green", "aliases": []}, Row((("Grass is", "green"),), 0)),
+        "choices": (CHOICE, TaskRow((("Grass is", "green"), ("Grass is", "loud")), 0)),
+        "schema": (schema, TaskRow((("Ann", "ran."), ("Bo", "ran.")), 1)),
+        "continuation": ({"context": "Grass is", "continuation": "green"}, TaskRow((("Grass is", "green"),), 0)),
+        "question": ({"context": "Grass is", "answer": "green", "aliases": []}, TaskRow((("Grass is", "green"),), 0)),
     }
     for name, (fields, row) in forms.items():
         assert read_task(write(tmp_path / f"{name}.jsonl", fields)).rows == (row,)
 
 
 def test_the_mean_token_decides_and_not_the_sum(small_corpus: TokenCorpus) -> None:
-    long_and_right = Row((("Ada counts", "12 tokens. 12 tokens. 12 tokens. 12 tokens."), ("Ada counts", "7")), 0)
+    long_and_right = TaskRow((("Ada counts", "12 tokens. 12 tokens. 12 tokens. 12 tokens."), ("Ada counts", "7")), 0)
     task = Task("t", "other", 0, "", (long_and_right,) * 3)
     result = run_task(Copier(small_corpus.vocab_size), small_corpus.tokenizer, task)
     assert result["accuracy"] == 1
@@ -87,26 +87,26 @@ def test_the_mean_token_decides_and_not_the_sum(small_corpus: TokenCorpus) -> No
 
 
 def test_examples_never_show_the_row_that_is_asked(small_corpus: TokenCorpus) -> None:
-    rows = tuple(Row(((f"The colour of item {number} is", f"{number * 37}"),), 0) for number in range(6))
+    rows = tuple(TaskRow(((f"The colour of item {number} is", f"{number * 37}"),), 0) for number in range(6))
     result = run_task(Copier(small_corpus.vocab_size), small_corpus.tokenizer, Task("t", "other", 5, "", rows))
     assert result["accuracy"] == 0
     assert result["n"] == 6
 
 
 def test_a_model_that_copies_answers_what_stands_in_its_context(small_corpus: TokenCorpus) -> None:
-    rows = tuple(Row(((f"Now Sofia reads {n} tokens. Now Sofia reads", f"{n} tokens."),), 0) for n in range(10, 20))
+    rows = tuple(TaskRow(((f"Now Sofia reads {n} tokens. Now Sofia reads", f"{n} tokens."),), 0) for n in range(10, 20))
     result = run_task(Copier(small_corpus.vocab_size), small_corpus.tokenizer, Task("t", "other", 0, "", rows))
     assert result["nll"] < 1
 
 
 def test_cut_contexts_are_counted(small_corpus: TokenCorpus) -> None:
-    rows = (Row((("Ada counts 12 tokens. " * 20, "yes"),), 0), Row((("Ada", "yes"),), 0))
+    rows = (TaskRow((("Ada counts 12 tokens. " * 20, "yes"),), 0), TaskRow((("Ada", "yes"),), 0))
     guesser = Guesser(small_corpus.vocab_size, context_length=32)
     assert run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows))["n_truncated"] == 1
 
 
 def test_rows_whose_answer_is_longer_than_the_context_are_counted(small_corpus: TokenCorpus) -> None:
-    rows = (Row((("Ada", "counts 12 tokens. " * 40),), 0), Row((("Ada", "yes"),), 0))
+    rows = (TaskRow((("Ada", "counts 12 tokens. " * 40),), 0), TaskRow((("Ada", "yes"),), 0))
     guesser = Guesser(small_corpus.vocab_size, context_length=32)
     result = run_task(guesser, small_corpus.tokenizer, Task("t", "other", 0, "", rows))
     assert (result["n"], result["n_too_long"]) == (1, 1)

@@ -32,7 +32,7 @@ def test_slices_mark_the_optimum_of_every_sparsity() -> None:
 
 def test_the_surface_draws_both_ridges_and_the_cloud() -> None:
     cloud = pd.DataFrame({"N": [1e9, 2e9], "S": [0.9, 0.95]})
-    axes = laws.surface(BUDGET, (1e8, 1e10), cloud, data=(5e9, 0.95)).axes[0]
+    axes = laws.law_surface(BUDGET, (1e8, 1e10), cloud, data=(5e9, 0.95)).axes[0]
     by_label = {line.get_label(): line for line in axes.lines}
     assert by_label["best N at each S"].get_xdata()[0] == pytest.approx(float(BUDGET.best_size(0.0)))
     assert by_label["best S at each N"].get_ydata()[-1] == pytest.approx(-np.log1p(-float(BUDGET.best_sparsity(1e10))))
@@ -46,7 +46,7 @@ def test_residuals_are_in_percent_of_the_loss(runs: pd.DataFrame) -> None:
 
 
 def test_an_isoflop_surface_shows_every_run_and_breaks_the_line_outside_its_grid(runs: pd.DataFrame) -> None:
-    axes = isoflop.surface(fit_surface(runs), runs).axes[0]
+    axes = isoflop.fitted_surface(fit_surface(runs), runs).axes[0]
     dots = next(part for part in axes.collections if len(part.get_offsets()) == len(runs))
     assert len(dots.get_offsets()) == len(runs)
     inside, outside = axes.lines
@@ -63,4 +63,4 @@ def test_profiles_and_published_fits_have_a_mark_for_each_row() -> None:
 
 def test_bias_curves_are_drawn_against_the_offset() -> None:
     curve = pd.DataFrame({"offset": [0.5, 1.0, 2.0], "bias": [0.9, 1.0, 1.1]})
-    assert list(isoflop.parabola_bias({(0.0, 8): curve}).axes[0].lines[1].get_ydata()) == [0.9, 1.0, 1.1]
+    assert list(isoflop.vertex_bias({(0.0, 8): curve}).axes[0].lines[1].get_ydata()) == [0.9, 1.0, 1.1]

@@ -36,7 +36,7 @@ def test_the_regret_of_a_rate_is_drawn_from_its_parabola() -> None:
     ]
     runs = pd.DataFrame(rows, columns=["n_params_active", "sparsity", "flops", "learning_rate", "loss"])
     rule = PeakRate(at_reference=0.01)
-    figure = tuning.regret(above_vertex(runs, rule), regret(runs, rule))
+    figure = tuning.regret_of_rates(above_vertex(runs, rule), regret(runs, rule))
     for axes, factor in zip(figure.axes, (1.0, 2.0), strict=True):
         diamonds = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "D"]
         assert diamonds == [pytest.approx(factor, rel=0.02)] * 2

@@ -17,7 +17,7 @@ from moe_lib.config import ModelConfig, RunConfig, TrainingConfig, read_yaml
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.evaluation import evaluate
-from moe_lib.evaluation.report import compare
+from moe_lib.evaluation.report import report_of
 from moe_lib.model import build_model
 from moe_lib.training import execute, train
 
@@ -125,7 +125,7 @@ def test_a_short_context_trains_and_is_evaluated(
     assert row["loss"] < 2 * math.log(300)
     assert row["probes"]["minimal_pairs"]["agreement"]["n_too_long"] > 0
     model = build_model(run.model, seed=0).eval()
-    report = compare(model, model, small_corpus, None, None, None)
+    report = report_of(model, model, small_corpus, None, None, None)
     assert any("minimal pairs: agreement:" in note and "were not asked" in note for note in report["notes"])
 
 

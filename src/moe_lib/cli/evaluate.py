@@ -29,7 +29,7 @@ def evaluate(
     from moe_lib.budget import plan
     from moe_lib.data import open_corpus
     from moe_lib.data.injection import injection
-    from moe_lib.evaluation.report import compare
+    from moe_lib.evaluation.report import report_of
     from moe_lib.model import build_model
     from moe_lib.training import load_run, require_tokenizer
 
@@ -38,7 +38,7 @@ def evaluate(
     require_tokenizer(folder, text)
     untrained = build_model(run.model, run.training.seed, expert_spread=run.training.expert_spread).eval()
     injected = injection(plan(run), text.tokenizer)
-    report = compare(trained, untrained, text, injected.world if injected else None, tasks, rows or None)
+    report = report_of(trained, untrained, text, injected.world if injected else None, tasks, rows or None)
     if as_json:
         print(json.dumps(report, indent=2))
         return

@@ -46,7 +46,7 @@ def fit(
     Example: `moe-lib fit runs.csv --law chinchilla --columns N=params,C=flops,L=loss --bootstrap 1000`
     """
     from moe_lib.fitting import fit_table
-    from moe_lib.tables import parse_names, read_table
+    from moe_lib.tables import read_table
 
     result = fit_table(
         read_table(file),
@@ -126,3 +126,19 @@ def optimum(
     Console().print(table)
     for warning in found.warnings:
         print(f"moe-lib: {warning}", file=sys.stderr)
+
+
+def parse_names(text: str | None) -> dict[str, str]:
+    """`N=params,L=loss` as a mapping of symbols to columns."""
+    from moe_lib.errors import InputError
+    from moe_lib.tables import SYMBOLS
+
+    names: dict[str, str] = {}
+    for part in (text or "").split(","):
+        symbol, sign, column = (piece.strip() for piece in part.partition("="))
+        if not part.strip():
+            continue
+        if symbol not in SYMBOLS or not sign or not column:
+            raise InputError(f"columns: {part.strip()!r} has to be SYMBOL=COLUMN with one of {', '.join(SYMBOLS)}")
+        names[symbol] = column
+    return names

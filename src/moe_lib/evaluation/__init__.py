@@ -1,25 +1,8 @@
 """What a trained model is asked; it never trains."""
 
-from typing import Any
-
-from moe_lib.data import TokenCorpus
-from moe_lib.data.facts import World
-from moe_lib.evaluation.probes import ask_probes, associative_recall
-from moe_lib.evaluation.routers import router_statistics
+from moe_lib.evaluation.record import evaluate
 from moe_lib.evaluation.scoring import LanguageModel
 from moe_lib.evaluation.tasks import read_tasks, run_task
 from moe_lib.evaluation.upstream import heldout_losses, upstream_loss
 
 __all__ = ["LanguageModel", "evaluate", "heldout_losses", "read_tasks", "run_task", "upstream_loss"]
-
-
-def evaluate(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> dict[str, Any]:
-    """Everything a run's row records of its trained model: the upstream loss, what its routers do (`router`), and under
-    `probes` every probe.
-
-    `world` holds the injected facts; without one no closed-book questions are asked.
-    """
-    tokens, losses = heldout_losses(model, corpus)
-    probes = ask_probes(model, corpus, world)
-    probes["associative_recall"] = associative_recall(tokens, losses, model.config.context_length)
-    return {**upstream_loss(corpus, losses), "router": router_statistics(model, tokens), "probes": probes}

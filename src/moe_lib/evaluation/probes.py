@@ -31,7 +31,7 @@ def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -
     answers = _answer(model, corpus, asked)
     result: dict[str, Any] = {}
     for (probe, group), index in _groups(asked).items():
-        result.setdefault(probe, {})[group] = _summary([answers[i] for i in index])
+        result.setdefault(probe, {})[group] = _result_of([answers[i] for i in index])
     result["repeated_passages"] = repeated_passages(model, corpus)
     if world:
         pairs = ((one, scores[0]) for one, scores in zip(asked, answers, strict=True) if one.pair and scores)
@@ -59,7 +59,7 @@ def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
     return groups
 
 
-def _summary(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
+def _result_of(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
     """Right answers come first; among several the one with the lowest sum of nats is chosen, by `margin` on average."""
     n_asked = len(answers)
     answers = [choices for choices in answers if choices]

@@ -5,12 +5,12 @@ from typing import Any
 
 from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import World
-from moe_lib.evaluation import evaluate
+from moe_lib.evaluation.record import evaluate
 from moe_lib.evaluation.tasks import read_tasks, run_task
 from moe_lib.model import Transformer
 
 
-def compare(
+def report_of(
     trained: Transformer,
     untrained: Transformer,
     corpus: TokenCorpus,
@@ -27,7 +27,7 @@ def compare(
         report[name]["tasks"] = {task.name: run_task(model, corpus.tokenizer, task, max_rows) for task in read}
     rows = _probe_rows(report["trained"]["probes"], report["untrained"]["probes"])
     rows += [
-        _row(f"{one['category']}: {name}", one, report["untrained"]["tasks"][name])
+        _beside(f"{one['category']}: {name}", one, report["untrained"]["tasks"][name])
         for name, one in report["trained"]["tasks"].items()
     ]
     notes = _notes(report["trained"], trained.config.context_length)
@@ -43,12 +43,12 @@ def _notes(trained: dict[str, Any], limit: int) -> list[str]:
     ]
     return notes + [
         f"{name}: {one['n_too_long']} questions were not asked, as an answer is longer than {limit} tokens"
-        for name, one in (_groups(trained["probes"]) | tasks).items()
+        for name, one in (_answered(trained["probes"]) | tasks).items()
         if one["n_too_long"]
     ]
 
 
-def _groups(probes: dict[str, Any]) -> dict[str, Any]:
+def _answered(probes: dict[str, Any]) -> dict[str, Any]:
     """What was answered, by the printed name of a probe's group; comparisons of two probes are left out."""
     return {
         f"{probe}: {group}".replace("_", " "): answers
@@ -59,13 +59,13 @@ def _groups(probes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict[str, Any]]:
-    before = _groups(untrained)
-    rows = [_row(name, answers, before[name]) for name, answers in _groups(trained).items() if answers["n"]]
+    before = _answered(untrained)
+    rows = [_beside(name, answers, before[name]) for name, answers in _answered(trained).items() if answers["n"]]
     for name, gain in trained.get("knowledge", {}).items():
         if not gain["n"]:
             continue
         one, other = ({"n": result["n"], "nll": result["mean"]} for result in (gain, untrained["knowledge"][name]))
-        rows.append(_row(f"knowledge: {name.replace('_', ' ')}", one, other))
+        rows.append(_beside(f"knowledge: {name.replace('_', ' ')}", one, other))
     for probe, fields in (("repeated_passages", ("first", "second")), ("associative_recall", ("repeated", "others"))):
         for field in fields:
             if trained[probe].get(field) is not None:
@@ -73,11 +73,11 @@ def _probe_rows(trained: dict[str, Any], untrained: dict[str, Any]) -> list[dict
                 one, other = (
                     {"n": result[probe].get("n"), "nll": result[probe][field]} for result in (trained, untrained)
                 )
-                rows.append(_row(name, one, other))
+                rows.append(_beside(name, one, other))
     return rows
 
 
-def _row(question: str, trained: dict[str, Any], untrained: dict[str, Any]) -> dict[str, Any]:
+def _beside(question: str, trained: dict[str, Any], untrained: dict[str, Any]) -> dict[str, Any]:
     return {
         "question": question,
         "n": trained["n"],

@@ -15,7 +15,7 @@ from moe_lib.errors import InputError
 TOKENS_AT_ONCE = 2_048  # what a core's cache holds is faster than more
 
 
-class Output(Protocol):
+class ModelOutput(Protocol):
     """What a model returns: logits, or with targets their negative log-likelihood (nats)."""
 
     @property
@@ -31,7 +31,7 @@ class LanguageModel(Protocol):
     @property
     def config(self) -> ModelConfig: ...
 
-    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output: ...
+    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> ModelOutput: ...
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ FIELDS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """One row as (context, answer) pairs, of which `gold` is right; a single pair where nothing is chosen."""
 
     options: tuple[tuple[str, str], ...]
@@ -68,7 +68,7 @@ class Task:
     category: str
     shots: int
     delimiter: str
-    rows: tuple[Row, ...]
+    rows: tuple[TaskRow, ...]
 
 
 def read_tasks(folder: Path) -> list[Task]:
@@ -93,7 +93,7 @@ def read_task(path: Path) -> Task:
     return Task(path.stem, category, shots, delimiter, tuple(rows))
 
 
-def _row(fields: Any) -> Row:
+def _row(fields: Any) -> TaskRow:
     """Raises `ValueError` with what is wrong, to follow the line's number."""
     if not isinstance(fields, dict):
         raise ValueError("is no JSON object")
@@ -112,7 +112,7 @@ def _row(fields: Any) -> Row:
         raise ValueError(f"has gold = {gold!r}, which has to be below its {len(options)} options")
     if any(not answer.strip() for _, answer in options):
         raise ValueError("has an empty answer")
-    return Row(tuple((context.strip(), answer.strip()) for context, answer in options), gold)
+    return TaskRow(tuple((context.strip(), answer.strip()) for context, answer in options), gold)
 
 
 def _texts(fields: dict[str, Any], name: str) -> list[str]:
@@ -147,7 +147,7 @@ def run_task(model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: i
     return {
         "category": task.category,
         "shots": task.shots,
-        **_summary([task.rows[index].gold for index in asked], answered),
+        **_task_result([task.rows[index].gold for index in asked], answered),
         "n_too_long": len(tested) - len(asked),
     }
 
@@ -160,7 +160,7 @@ def _examples(task: Task, index: int, generator: random.Random) -> str:
     return "\n".join(f"{context}{task.delimiter} {answer}" for context, answer in solved)
 
 
-def _summary(golds: Sequence[int], answered: Sequence[Sequence[Score]]) -> dict[str, Any]:
+def _task_result(golds: Sequence[int], answered: Sequence[Sequence[Score]]) -> dict[str, Any]:
     def hits(measure: Any) -> float:
         return float(
             np.mean(

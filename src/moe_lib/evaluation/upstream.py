@@ -65,17 +65,17 @@ def upstream_loss(corpus: TokenCorpus, losses: Floats) -> dict[str, Any]:
     n_bytes = documents["n_bytes"].to_numpy(dtype=float)
     slices = documents["slice"].to_numpy()
     return {
-        **_summary(nll, counts, n_bytes),
+        **_loss_over(nll, counts, n_bytes),
         "n_heldout_tokens": int(counts.sum()),
         "n_heldout_documents": len(documents),
         "slices": {
-            str(name): _summary(nll[slices == name], counts[slices == name], n_bytes[slices == name])
+            str(name): _loss_over(nll[slices == name], counts[slices == name], n_bytes[slices == name])
             for name in sorted(set(slices))
         },
     }
 
 
-def _summary(nll: Floats, counts: Floats, n_bytes: Floats) -> dict[str, float]:
+def _loss_over(nll: Floats, counts: Floats, n_bytes: Floats) -> dict[str, float]:
     loss = nll.sum() / counts.sum()
     n = len(nll)
     spread = math.sqrt(n / max(n - 1, 1) * float(((nll - loss * counts) ** 2).sum()))

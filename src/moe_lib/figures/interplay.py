@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from moe_lib.figures.isoflop import NAMES
+from moe_lib.figures.isoflop import SIZE_LABELS
 from moe_lib.figures.style import (
     ACCENT,
     INK,
@@ -41,7 +41,7 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
             within = runs[surface.size].min() <= best[surface.size] <= runs[surface.size].max()
             if best["place"] == "inside" and within:
                 axes.plot(best[surface.size], best["L"], "D", color=colour, ms=7, mec=INK, mew=1.1, zorder=5)
-        count_axis(axes.xaxis, NAMES[surface.size])
+        count_axis(axes.xaxis, SIZE_LABELS[surface.size])
     row[0][0].set_ylabel(LOSS_LABEL)
     handles, labels = row[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))

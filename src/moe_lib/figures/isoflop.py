@@ -24,10 +24,10 @@ from moe_lib.figures.style import (
 from moe_lib.laws.isoflop import Surface
 
 LOSSES = ListedColormap(colormaps["Blues_r"](np.linspace(0, 0.75, 256)))  # the palest blues vanish on white
-NAMES = {"N": "total parameters N", "Na": "active parameters $N_a$"}
+SIZE_LABELS = {"N": "total parameters N", "Na": "active parameters $N_a$"}
 
 
-def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
+def fitted_surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     """Contours of a fitted surface over its runs (filled by observed loss), with the best size at each sparsity.
 
     The line is broken where the best size lies outside the grid of sizes. `runs` has columns N or Na, S and L.
@@ -56,7 +56,7 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     axes.plot(best[fitted.size].where(inside), s, color=ACCENT, lw=2.2, label="best size at each S")
     outside = None if inside.all() else "outside the grid"
     axes.plot(best[fitted.size].where(~inside), s, color=ACCENT, lw=1.2, ls=":", label=outside)
-    count_axis(axes.xaxis, NAMES[fitted.size])
+    count_axis(axes.xaxis, SIZE_LABELS[fitted.size])
     sparsity_axis(axes.yaxis)
     axes.set_xlim(n[0] / 1.3, n[-1] * 1.3)
     axes.grid(False)
@@ -65,7 +65,7 @@ def surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def parabola_bias(curves: Mapping[tuple[float, float], pd.DataFrame]) -> Figure:
+def vertex_bias(curves: Mapping[tuple[float, float], pd.DataFrame]) -> Figure:
     """Misplacement of noise-free parabolas against where their grid is centred, by sparsity and width of the grid.
 
     Tables have columns offset (middle of the grid over the true optimum) and bias (vertex over true optimum).

@@ -47,7 +47,7 @@ def slices(budget: Budget, sparsities: Iterable[float], sizes: Sequence[float], 
     return figure
 
 
-def surface(
+def law_surface(
     budget: Budget,
     sizes: tuple[float, float],
     cloud: pd.DataFrame | None = None,

@@ -17,7 +17,7 @@ from moe_lib.figures.style import (
     sparsity_label,
 )
 
-Row = Mapping[str, Sequence[float]]
+Curve = Mapping[str, Sequence[float]]
 CEILING = 0.6  # nats above the lowest loss of a row at which its panels end
 
 
@@ -64,7 +64,7 @@ def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
     return figure
 
 
-def plateau(curves: Mapping[str, Mapping[float, Row]], runs: pd.DataFrame, guessing: float, end: float) -> Figure:
+def plateau(curves: Mapping[str, Mapping[float, Curve]], runs: pd.DataFrame, guessing: float, end: float) -> Figure:
     """Training loss against step for some runs, and the share of its steps that a run needs to fall below `end` (nats).
 
     `curves` has, by title, a curve for each sparsity (`step`, last of a bin, and `loss`, its mean, as a ledger row
@@ -92,7 +92,7 @@ def plateau(curves: Mapping[str, Mapping[float, Row]], runs: pd.DataFrame, guess
     return figure
 
 
-def regret(runs: pd.DataFrame, regrets: pd.DataFrame) -> Figure:
+def regret_of_rates(runs: pd.DataFrame, regrets: pd.DataFrame) -> Figure:
     """Loss above the best rate's against the rate over the rule's: a panel a sparsity, a colour a budget.
 
     `runs` and `regrets` as `above_vertex` and `regret` of `analysis.regret` give them. The curve is the fitted
