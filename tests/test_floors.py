@@ -13,7 +13,7 @@ import moe_lib
 HOUSE = Path(moe_lib.__file__).parent
 FLOORS = (
     (
-        *("errors", "files", "machine", "config", "budget", "paper", "accounting", "laws", "ledger"),
+        *("errors", "extras", "files", "machine", "config", "budget", "paper", "accounting", "laws", "ledger"),
         *("tables", "fitting", "repository"),
     ),
     ("data", "model", "native"),

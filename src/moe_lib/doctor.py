@@ -1,6 +1,5 @@
 """What of this package can run on this machine, and why the rest cannot."""
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -12,8 +11,8 @@ from pathlib import Path
 
 from moe_lib import machine
 from moe_lib.data.corpus import corpora_folder, data_root
+from moe_lib.extras import EXTRAS, how_to_install, missing_from
 
-PACKAGES = ("torch", "safetensors", "tokenizers", "datasketch")  # what `moe-lib train` and `moe-lib data` import
 SMALLEST_DISK = 1e9  # bytes; the reference corpus takes a quarter of it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -30,9 +29,9 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Every finding about this machine, cheap ones first; builds the native kernels if they are not there yet."""
     yield Finding("Python", platform.python_version())
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    for name in PACKAGES:
-        found = "missing; install the extra: pip install 'moe-lib[train]'" if name in missing else version(name)
+    missing = missing_from("train")
+    for name in EXTRAS["train"]:
+        found = f"missing; in a checkout: {how_to_install('train')}" if name in missing else version(name)
         yield Finding(name, found, name not in missing)
     cores = f"{os.cpu_count()} cores"
     yield Finding("processor", ", ".join([machine.processor(), cores, *machine.features()]))

@@ -17,5 +17,7 @@ def require(path: Path, needed_by: str) -> Path:
     `InputError` says that `needed_by` needs it, since the package may be installed without its repository.
     """
     if not path.exists():
-        raise InputError(f"{needed_by} needs {path}, which does not exist; work in a checkout of the repository")
+        raise InputError(
+            f"{needed_by} needs {path.relative_to(ROOT)} of the repository, which is not here; work in a checkout of it"
+        )
     return path

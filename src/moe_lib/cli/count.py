@@ -4,10 +4,10 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from moe_lib.accounting import count_flops, count_parameters
+from moe_lib.cli.console import plain_console
 from moe_lib.config import ModelConfig
 from moe_lib.paper import CONTEXT, VOCABULARY
 
@@ -72,4 +72,4 @@ def flops(
         table.add_section()
         for name, value in result[group].items():  # type: ignore[attr-defined]
             table.add_row(f"{title}: {name.replace('_', ' ')}", f"{value:,}")
-    Console().print(table)
+    plain_console().print(table)

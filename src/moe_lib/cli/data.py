@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from moe_lib.cli.console import plain_console
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,7 @@ def prepare(
     """
     from moe_lib.data import prepare
 
-    console = Console()
+    console = plain_console()
     started = time.monotonic()
     prepared = prepare(
         corpus, vocab_size, root, say=lambda line: console.print(f"{time.monotonic() - started:6.1f} s  {line}")

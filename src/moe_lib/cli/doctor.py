@@ -22,9 +22,9 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from rich.console import Console
     from rich.table import Table
 
+    from moe_lib.cli.console import plain_console
     from moe_lib.doctor import examine
 
     findings = list(examine())
@@ -34,6 +34,6 @@ def doctor(
         table = Table("", "what", "found", show_edge=False)
         for finding in findings:
             table.add_row({True: "ok", False: "missing", None: ""}[finding.ok], finding.what, finding.found)
-        Console().print(table)
+        plain_console().print(table)
     if any(finding.ok is False for finding in findings):
         raise typer.Exit(1)

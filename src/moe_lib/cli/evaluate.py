@@ -9,6 +9,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from moe_lib.cli.console import plain_console
+from moe_lib.extras import require_extra
+
 
 def register(app: typer.Typer) -> None:
     """Add this file's commands."""
@@ -26,6 +29,7 @@ def evaluate(
 
     Example: `moe-lib eval out --tasks my-tasks`
     """
+    require_extra("train", "moe-lib eval")
     from moe_lib.budget import plan
     from moe_lib.data import open_corpus
     from moe_lib.data.injection import injection
@@ -42,7 +46,7 @@ def evaluate(
     if as_json:
         print(json.dumps(report, indent=2))
         return
-    console = Console()
+    console = plain_console()
     _print_loss(console, report)
     _print_probes(console, report)
     for sentence in report["notes"]:

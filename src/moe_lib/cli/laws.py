@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from moe_lib.accounting import Convention
+from moe_lib.cli.console import plain_console
 from moe_lib.cli.runs import LEDGER
 
 
@@ -70,7 +70,7 @@ def fit(
         ends = result.contract["intervals"].get(name, ())
         text = "not identified" if ends is None else " to ".join(f"{end:.5g}" for end in ends)
         table.add_row(name, f"{value:.6g}", text)
-    Console().print(table)
+    plain_console().print(table)
     print(
         f"objective {result.contract['objective']:.12g}; {result.contract['agreeing_starts']} of "
         f"{result.contract['starts']} searches agree"
@@ -123,7 +123,7 @@ def optimum(
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table)
+    plain_console().print(table)
     for warning in found.warnings:
         print(f"moe-lib: {warning}", file=sys.stderr)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -11,7 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from moe_lib.accounting import count_flops, count_parameters
 from moe_lib.config import RunConfig
 from moe_lib.sweeps import Event
-from moe_lib.training import Progress as Step
+
+if TYPE_CHECKING:
+    from moe_lib.training import Progress as Step
 
 
 def title(run: RunConfig) -> str:
@@ -34,12 +37,12 @@ def _bars(console: Console) -> Progress:
 
 
 @contextmanager
-def one_run(console: Console, run: RunConfig) -> Iterator[Callable[[Step], None]]:
+def one_run(console: Console, run: RunConfig) -> Iterator["Callable[[Step], None]"]:
     """A bar with loss, tokens/s and time left."""
     with _bars(console) as bars:
         task = bars.add_task(title(run), total=1.0, news="")
 
-        def step(progress: Step) -> None:
+        def step(progress: "Step") -> None:
             news = f"loss {progress.loss:.3f}  {progress.tokens_per_second:,.0f} tokens/s"
             bars.update(task, completed=progress.step / progress.n_steps, news=news)
 

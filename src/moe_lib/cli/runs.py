@@ -9,13 +9,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from moe_lib.cli.console import plain_console
+from moe_lib.extras import require_extra
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from moe_lib.config import RunConfig
     from moe_lib.data import TokenCorpus
 
-LEDGER = Path("experiments/results/runs.jsonl")
+# The repository's ledger in a checkout, else a file in the working folder.
+LEDGER = Path("experiments/results" if Path("experiments").is_dir() else "") / "runs.jsonl"
 
 LedgerOption = Annotated[Path, typer.Option(help="The ledger that the rows go to.")]
 
@@ -40,13 +44,14 @@ def train(
 
     Example: `moe-lib train experiments/probe-check.yaml --out out`
     """
+    require_extra("train", "moe-lib train")
     from moe_lib.cli.live import one_run
     from moe_lib.config import RunConfig
     from moe_lib.evaluation import evaluate
     from moe_lib.ledger import Ledger
     from moe_lib.training import execute, own_folder
 
-    console = Console()
+    console = plain_console()
     run, rows = RunConfig.from_yaml(file), Ledger(ledger)
     corpus = _corpora([run], console)[run.corpus, run.model.vocab_size]
     rows.require_writable()
@@ -82,6 +87,8 @@ def sweep(
 
     Example: `moe-lib sweep experiments/first-slice.yaml`
     """
+    if not dry_run:
+        require_extra("train", "moe-lib sweep without --dry-run")
     from moe_lib.cli.live import many_runs
     from moe_lib.errors import InputError
     from moe_lib.ledger import Ledger
@@ -91,7 +98,7 @@ def sweep(
     engines = {"local": run_sweep, "slurm": run_on_slurm}
     if engine not in engines:
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
-    console = Console()
+    console = plain_console()
     runs, rows = read_sweep(file, *([block] if block else [])), Ledger(ledger)
     if dry_run:
         _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
@@ -118,13 +125,16 @@ def export(
 
     Example: `moe-lib export out --to hf out/hf`
     """
+    require_extra("train", "moe-lib export")
     from moe_lib.errors import InputError
     from moe_lib.training.export import export_run
 
     if to != "hf":
         raise InputError(f"to = {to!r} has to be hf")
     export_run(run, out)
-    Console().print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
+    plain_console().print(
+        f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True
+    )
 
 
 def _corpora(

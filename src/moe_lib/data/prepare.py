@@ -12,6 +12,7 @@ from moe_lib.data.build import Say, build
 from moe_lib.data.corpus import FILES, MAX_VOCAB_SIZE, Manifest, TokenCorpus
 from moe_lib.data.recipes import find_recipe, recipe_name
 from moe_lib.errors import InputError
+from moe_lib.extras import require_extra
 from moe_lib.files import whole_file
 
 MIN_VOCAB_SIZE = 257  # every byte and the end of text
@@ -27,6 +28,7 @@ def prepare(
     """
     if not MIN_VOCAB_SIZE <= vocab_size <= MAX_VOCAB_SIZE:
         raise InputError(f"vocab_size = {vocab_size} has to lie in [{MIN_VOCAB_SIZE}, {MAX_VOCAB_SIZE}]")
+    require_extra("train", f"corpus = '{corpus}' has to be prepared, which")
     path = corpora.manifest_path(recipe_name(corpus), vocab_size, root)
     recipe = find_recipe(corpus, downloads=path.parent.parent / "downloads")
     fingerprint = recipe.fingerprint(vocab_size)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from moe_lib.data.slices import TextSlice
 from moe_lib.errors import InputError
+from moe_lib.extras import require_extra
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,12 +30,9 @@ def redpajama_slices(files: str = SAMPLE, n_documents: int = DOCUMENTS) -> list[
 
 def stream_texts(files: str, n_documents: int) -> Iterator[str]:
     """Texts, streamed; `InputError` without the extra `redpajama`, or where a row has no text."""
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise InputError(
-            "corpus = 'redpajama' needs the package datasets; run: pip install 'moe-lib[redpajama]'"
-        ) from None
+    require_extra("redpajama", "corpus = 'redpajama'")
+    from datasets import load_dataset
+
     with fetched(files):
         rows = load_dataset("json", data_files=files, split="train", streaming=True)
         for number, row in enumerate(rows.take(n_documents), start=1):

@@ -13,6 +13,7 @@ from typing import Any
 
 from moe_lib.config import RunConfig
 from moe_lib.errors import InputError
+from moe_lib.extras import require_extra
 from moe_lib.ledger import Ledger
 from moe_lib.sweeps.engine import Event, finish
 
@@ -84,10 +85,9 @@ def _problem_of(job: Any) -> str | Exception | None:
 
 
 def _executor(work: Path, cluster: str, n_workers: int) -> Any:
-    try:
-        import submitit
-    except ImportError:
-        raise InputError("engine = 'slurm' needs submitit; install it with: pip install 'moe-lib[slurm]'") from None
+    require_extra("slurm", "engine = 'slurm'")
+    import submitit
+
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise InputError("engine = 'slurm' needs Slurm's sbatch, and it is not here; use local")
     work.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,35 @@
+"""What the base package leaves to extras, and how an extra is installed.
+
+Laws, fits, counts and the plan of a sweep need the base package alone.
+"""
+
+from importlib.util import find_spec
+
+from moe_lib.errors import InputError
+
+# Modules that each extra brings and that are imported by this package.
+EXTRAS = {
+    "train": ("torch", "safetensors", "tokenizers", "datasketch", "statsmodels"),
+    "eval": ("lm_eval",),
+    "redpajama": ("datasets",),
+    "slurm": ("submitit",),
+}
+
+
+def how_to_install(extra: str) -> str:
+    """The command that installs an extra, in a checkout: this package is not in a registry."""
+    return f"pip install -e '.[{extra}]'"
+
+
+def missing_from(extra: str) -> list[str]:
+    """The modules of an extra that are not installed."""
+    return [module for module in EXTRAS[extra] if find_spec(module) is None]
+
+
+def require_extra(extra: str, needed_by: str) -> None:
+    """Raise `InputError` if a module of an extra is not installed; `needed_by` begins its sentence."""
+    if missing := missing_from(extra):
+        raise InputError(
+            f"{needed_by} needs {', '.join(missing)}; install the extra `{extra}`, "
+            f"in a checkout of the repository: {how_to_install(extra)}"
+        )
