@@ -44,6 +44,7 @@ test: setup
 	$(STEP) "format" $(BIN)/ruff format --check src tests tools conftest.py
 	$(STEP) "lint" $(BIN)/ruff check src tests tools conftest.py
 	$(STEP) "types" $(BIN)/mypy
+	$(STEP) "public data" $(BIN)/python tools/public_data.py
 	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
 	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser and not soak" --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=600 --durations=10 tests _build/notebooks

@@ -1,19 +1,11 @@
 """Fits to data that nobody here produced, beside the numbers that others published; writes results/public_fits.json.
 
-    python experiments/public_fits.py DATA      # about two minutes on two cores
+    python tools/public_data.py && python experiments/public_fits.py      # about two minutes on two cores
 
-DATA holds three folders, each a checkout (or the named files) of a public repository; none of the data is kept here:
-
-    epoch_chinchilla/svg_extracted_data.csv     data/ of github.com/epoch-research/analyzing-chinchilla at 9225883
-    gemstones/wandb_df_for_fitting_*.jsonl      github.com/mcleish7/gemstone-scaling-laws at 5f42047, with
-    gemstones/parameters_delta-{3,4}/*.json     its published fits
-    clark_routing/curves.csv.gz                 curves of github.com/google-deepmind/scaling_laws_for_routing at 42da0c3
+The data are in experiments/public, whose README says where each file comes from.
 """
 
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +16,9 @@ from moe_lib.laws.basis import Posynomial
 from moe_lib.laws.parametric import CHINCHILLA, CLARK
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import bootstrap
-from moe_lib.repository import RESULTS
+from moe_lib.repository import EXPERIMENTS, RESULTS
 
+PUBLIC = EXPERIMENTS / "public"
 RESULT = RESULTS / "public_fits.json"
 RESAMPLES = 4_000  # as many as Besiroglu et al.
 
@@ -74,17 +67,17 @@ CLARK_PUBLISHED = {  # Table 3 of Clark et al. (2022), read second-hand
 }
 
 
-def epoch_runs(data: Path) -> pd.DataFrame:
+def epoch_runs() -> pd.DataFrame:
     """The 240 points that Besiroglu et al. fitted."""
-    table = pd.read_csv(data / "epoch_chinchilla" / "svg_extracted_data.csv")
+    table = pd.read_csv(PUBLIC / "epoch.csv")
     table = table[table["loss"] < table["loss"].nlargest(5).iloc[-1]]
     n, flops = table["Model Size"], table["Training FLOP"]
     return pd.DataFrame({"N": n, "D": flops / (6 * n), "L": table["loss"]})
 
 
-def epoch(data: Path, resamples: int = RESAMPLES, workers: int = 2) -> dict[str, Any]:
+def epoch(resamples: int = RESAMPLES, workers: int = 2) -> dict[str, Any]:
     """Eq. 5 under both objectives, and bootstrap standard errors under the first."""
-    runs = epoch_runs(data)
+    runs = epoch_runs()
     fits = {objective: fit(CHINCHILLA, runs, objective) for objective in EPOCH_PUBLISHED}
     drawn = bootstrap(fits["huber:1e-3"], resamples, workers=workers)
     return EPOCH | {
@@ -95,20 +88,17 @@ def epoch(data: Path, resamples: int = RESAMPLES, workers: int = 2) -> dict[str,
     }
 
 
-def gemstones_published(data: Path) -> Iterator[tuple[str, str, float, dict[str, Any]]]:
-    """Name, kind of law, Huber's delta and content of every published fit whose runs are stored."""
-    for delta in (1e-3, 1e-4):
-        folder = data / "gemstones" / f"parameters_delta-{'3' if delta == 1e-3 else '4'}"
-        for file in sorted(folder.glob("*.json")):
-            kind, _, runs = file.stem.removeprefix("approach_3_").partition("_grid_search_0_")
-            if "sampled" not in runs:
-                yield runs, kind, delta, json.loads(file.read_text())
+def gemstones_published() -> list[dict[str, Any]]:
+    """Every published fit whose runs are stored: its runs, kind of law, Huber's delta, objective and coefficients."""
+    fits: list[dict[str, Any]] = json.loads((PUBLIC / "gemstones-fits.json").read_text())
+    return fits
 
 
-def gemstones_runs(data: Path, name: str) -> pd.DataFrame:
+def gemstones_runs(name: str) -> pd.DataFrame:
     """The runs that a published fit's name speaks of."""
-    stem = "cool_begin" if name.startswith("cool") else "hot_100b+" if "b+" in name else "hot"
-    table = pd.read_json(data / "gemstones" / f"wandb_df_for_fitting_{stem}.jsonl", lines=True)
+    table = pd.read_csv(PUBLIC / "gemstones.csv")
+    file = "cool_begin" if name.startswith("cool") else "hot_100b+" if "b+" in name else "hot"
+    table = table[table["runs"] == file]
     if "120b+" in name:
         table = table[table["tokens"] > 120e9]
     if "512x" in name:
@@ -126,21 +116,22 @@ def gemstones_form(kind: str) -> Posynomial:
     )
 
 
-def gemstones(data: Path) -> dict[str, Any]:
+def gemstones() -> dict[str, Any]:
     """Every published fit beside ours: objectives, exponents and the irreducible loss."""
     rows = []
-    for name, kind, delta, published in gemstones_published(data):
-        fitted = fit(gemstones_form(kind), gemstones_runs(data, name), f"huber:{delta}")
+    for published in gemstones_published():
+        kind, delta = published["law"], published["delta"]
+        fitted = fit(gemstones_form(kind), gemstones_runs(published["runs"]), f"huber:{delta}")
         rows.append(
             {
-                "runs": name,
+                "runs": published["runs"],
                 "law": kind,
                 "delta": delta,
                 "n": fitted.n,
                 "published": {
-                    "objective": published["loss"]["0"],
-                    "exponents": published["exponents"]["0"],
-                    "e": float(np.exp(published["irreducible_error"]["0"])),
+                    "objective": published["loss"],
+                    "exponents": published["exponents"],
+                    "e": float(np.exp(published["irreducible_error"])),
                 },
                 "ours": {
                     "objective": fitted.objective,
@@ -154,20 +145,19 @@ def gemstones(data: Path) -> dict[str, Any]:
     return GEMSTONES | {"fits": rows}
 
 
-def clark_runs(data: Path, router: str) -> pd.DataFrame:
+def clark_runs(router: str) -> pd.DataFrame:
     """Final losses of one kind of routed models and the dense ones, with N of the dense model and S = 1 - 1/E."""
-    table = pd.read_csv(data / "clark_routing" / "curves.csv.gz").sort_values("step").groupby("hyper_id").tail(1)
-    table = table[(table["routing_frequency"] == 0.5) & (table["k"] == 1) & (table["seed"] == 42)]
+    table = pd.read_csv(PUBLIC / "clark.csv")
     table = table[table["router_type"].isin([router, "Dense"])]
     return pd.DataFrame(
         {"N": table["dense_parameter_count"], "S": 1 - 1 / table["num_experts"], "L": table["loss_validation"]}
     )
 
 
-def clark(data: Path) -> dict[str, Any]:
+def clark() -> dict[str, Any]:
     """The log-bilinear law for each router."""
     fits = [
-        _beside(router, fit(CLARK, clark_runs(data, router), "mse"), published)
+        _beside(router, fit(CLARK, clark_runs(router), "mse"), published)
         for router, published in CLARK_PUBLISHED.items()
     ]
     return CLARK_SOURCE | {"fits": fits}
@@ -179,15 +169,13 @@ def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, An
     return {"fit": name, **counts, "published": published, "ours": ours}
 
 
-def main(data: Path) -> None:
+def main() -> None:
     """Redo all fits and write them down."""
-    made = {"made_by": "experiments/public_fits.py", "epoch": epoch(data), "gemstones": gemstones(data)}
+    made = {"made_by": "experiments/public_fits.py", "epoch": epoch(), "gemstones": gemstones(), "clark": clark()}
     with whole_file(RESULT) as temporary:
-        temporary.write_text(json.dumps(made | {"clark": clark(data)}, indent=1) + "\n")
+        temporary.write_text(json.dumps(made, indent=1) + "\n")
     print(f"wrote {RESULT}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python experiments/public_fits.py DATA, the folder described at the top of this file")
-    main(Path(sys.argv[1]))
+    main()

@@ -1,7 +1,6 @@
 """The solver: exact on data it must know exactly, never above what others found."""
 
 import time
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -98,22 +97,22 @@ def test_an_objective_that_makes_no_sense_is_refused(text: str) -> None:
 # Data that nobody here produced. Anchors: Besiroglu et al. (2024), refitted to convergence.
 
 
-def test_the_chinchilla_points_have_one_optimum_and_it_is_found(public_data: Path, public_fits: ModuleType) -> None:
-    fitted = fit(CHINCHILLA, public_fits.epoch_runs(public_data))
+def test_the_chinchilla_points_have_one_optimum_and_it_is_found(epoch_fits: ModuleType) -> None:
+    fitted = fit(CHINCHILLA, epoch_fits.epoch_runs())
     assert fitted.n == 240
     assert fitted.objective <= 0.0010182740179
     expected = {"a": 477.82587, "b": 2143.41736, "e": 1.81721810, "alpha": 0.3473105, "beta": 0.3671724}
     assert fitted.coefficients == pytest.approx(expected, rel=1e-4)
 
 
-def test_least_absolute_deviations_give_the_headline_numbers(public_data: Path, public_fits: ModuleType) -> None:
-    fitted = fit(CHINCHILLA, public_fits.epoch_runs(public_data), "lad")
+def test_least_absolute_deviations_give_the_headline_numbers(epoch_fits: ModuleType) -> None:
+    fitted = fit(CHINCHILLA, epoch_fits.epoch_runs(), "lad")
     expected = {"a": 482.006, "b": 2085.434, "alpha": 0.34781, "beta": 0.36585}
     assert {name: fitted.coefficients[name] for name in expected} == pytest.approx(expected, rel=1e-3)
 
 
-def test_squares_of_raw_loss_agree_with_two_other_fitters(public_data: Path, public_fits: ModuleType) -> None:
-    runs = public_fits.epoch_runs(public_data)
+def test_squares_of_raw_loss_agree_with_two_other_fitters(epoch_fits: ModuleType) -> None:
+    runs = epoch_fits.epoch_runs()
     runs = runs[6 * runs["N"] * runs["D"] < 1e21]
     fitted = fit(CHINCHILLA, runs, "mse", raw=True)
     assert len(runs) == 217
@@ -124,18 +123,17 @@ def test_squares_of_raw_loss_agree_with_two_other_fitters(public_data: Path, pub
     assert (values["alpha"], values["beta"]) == pytest.approx((0.35105819, 0.4587418), rel=1e-4)
 
 
-def test_no_published_gemstones_fit_is_better_than_ours(public_data: Path, public_fits: ModuleType) -> None:
-    checked = 0
-    for name, kind, delta, published in public_fits.gemstones_published(public_data):
-        runs = public_fits.gemstones_runs(public_data, name)
-        fitted = fit(public_fits.gemstones_form(kind), runs, f"huber:{delta}", polishes=4)
-        assert fitted.objective <= published["loss"]["0"] * (1 + 1e-6), (name, kind, delta)
-        checked += 1
-    assert checked == 24
+def test_no_published_gemstones_fit_is_better_than_ours(public_fits: ModuleType) -> None:
+    published = public_fits.gemstones_published()
+    assert len(published) == 24
+    for found in published:
+        form, runs = public_fits.gemstones_form(found["law"]), public_fits.gemstones_runs(found["runs"])
+        fitted = fit(form, runs, f"huber:{found['delta']}", polishes=4)
+        assert fitted.objective <= found["loss"] * (1 + 1e-6), found
 
 
-def test_clarks_exponents_come_back(public_data: Path, public_fits: ModuleType) -> None:
-    for found in public_fits.clark(public_data)["fits"]:
+def test_clarks_exponents_come_back(public_fits: ModuleType) -> None:
+    for found in public_fits.clark()["fits"]:
         for name in ("a", "b", "c"):
             assert found["ours"][name] == pytest.approx(found["published"][name], abs=1e-2 + 5e-4), found[
                 "fit"

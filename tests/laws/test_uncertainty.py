@@ -1,6 +1,5 @@
 """Uncertainty that is earned by resampling, and silence about nothing."""
 
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -134,7 +133,7 @@ def test_a_form_that_knows_sparsity_wins_on_sparse_runs(noisy_runs: pd.DataFrame
     assert table["cv_rmse"].iloc[1] > 3 * table["cv_rmse"].iloc[0]
 
 
-def test_the_published_standard_errors_of_chinchilla_come_back(public_data: Path, public_fits: ModuleType) -> None:
-    errors = public_fits.epoch(public_data, resamples=200, workers=1)["standard_errors"]
+def test_the_published_standard_errors_of_chinchilla_come_back(epoch_fits: ModuleType) -> None:
+    errors = epoch_fits.epoch(resamples=200, workers=1)["standard_errors"]
     for name in ("alpha", "beta", "e"):
         assert errors["ours"][name] == pytest.approx(errors["published"][name], rel=0.2), name
