@@ -25,8 +25,10 @@ def law_of_ours(ledger: Path) -> tuple[Law, Fit]:
 
     `InputError` if there are too few of them, and as `surface_runs`.
     """
-    runs = runs_for(surface_runs(Ledger(ledger)), SPARSITY.inputs).columns
-    fitted = fit(SPARSITY, runs)
-    limits = {"N": float(runs["N"].max()), "S": float(runs["S"].max())}
+    table = surface_runs(Ledger(ledger))
+    runs = runs_for(table, SPARSITY.inputs).columns
+    fitted, seen = fit(SPARSITY, runs), runs.assign(C=table["C"])
+    limits = {name: float(seen[name].max()) for name in ("N", "D", "S", "C")}
+    least = {name: float(seen[name].min()) for name in ("N", "D", "C")}
     source = f"fit to {fitted.n} runs of {ledger}, the blocks {', '.join(SURFACES)} of the grid"
-    return Law(SPARSITY, fitted.law.values, source, limits), fitted
+    return Law(SPARSITY, fitted.law.values, source, limits, least), fitted

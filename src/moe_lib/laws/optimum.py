@@ -19,7 +19,6 @@ from moe_lib.laws.shapes import active_params
 SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
 SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one expert of a billion
 INDIFFERENCE = 0.01  # nats a token
-GOLDEN = (np.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
@@ -103,24 +102,21 @@ class Budget:
 
 
 def minimise(f: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
-    """Argument of the smallest f on [low, high], for each entry of `shape`.
+    """Argument of the smallest f on [low, high], for each entry of `shape`; f has one valley, or one that 129 points
+    find.
 
-    `f` takes `[*shape, points]` (or `[points]`) and returns `[*shape, points]`. A grid finds the valley, golden
-    sections narrow it to 1e-9 of the range; ends of the range count.
+    `f` takes and returns `[*shape, points]`. A grid finds the valley, finer grids between its neighbours narrow it to
+    1e-9 of the range; the ends of the range count.
     """
-    grid = np.linspace(low, high, 257)
-    best = np.argmin(np.broadcast_to(f(grid), (*shape, grid.size)), axis=-1)
-    left, right = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, grid.size - 1)]
-    for _ in range(36):
-        inner = right - GOLDEN * (right - left)
-        outer = left + GOLDEN * (right - left)
-        values = f(np.stack([inner, outer], axis=-1))
-        lower = values[..., 0] <= values[..., 1]
-        left, right = np.where(lower, left, inner), np.where(lower, outer, right)
-    middle = (left + right) / 2
-    ends = np.stack([middle, np.full(shape, low), np.full(shape, high)], axis=-1)
-    pick = np.argmin(f(ends), axis=-1)
-    return np.asarray(np.take_along_axis(ends, pick[..., None], axis=-1)[..., 0])
+    left, right = np.full(shape, low), np.full(shape, high)
+    for points in (129, *[17] * 8):
+        grid = np.linspace(left, right, points, axis=-1)
+        best = np.argmin(f(grid), axis=-1)[..., None]
+        left, x, right = (
+            np.take_along_axis(grid, at, axis=-1)[..., 0]
+            for at in (np.maximum(best - 1, 0), best, np.minimum(best + 1, points - 1))
+        )
+    return np.asarray(x)
 
 
 def optimum(

@@ -4,27 +4,30 @@
 """
 
 from moe_lib.laws.parametric import CHINCHILLA, CLARK, FINE_GRAINED, FRANTAR, JOINT_MOE, SPARSITY, Law
-from moe_lib.paper import SIZES, SPARSITIES, TABLE3
+from moe_lib.paper import BUDGETS, SIZES, SPARSITIES, TABLE3
 
 ABNAR2025 = Law(
     SPARSITY,
     TABLE3,
     "Abnar et al. (2025), Table 3",
-    {"S": SPARSITIES[-1], "N": SIZES[1]},
+    {"S": SPARSITIES[-1], "N": SIZES[1], "C": BUDGETS[-1]},
+    {"N": SIZES[0], "C": BUDGETS[0]},
 )
 
 HOFFMANN2022 = Law(
     CHINCHILLA,
     {"a": 406.4, "b": 410.7, "e": 1.69, "alpha": 0.34, "beta": 0.28},
     "Hoffmann et al. (2022), Section D.3",
-    {"N": 16e9},
+    {"N": 16e9, "D": 500e9},  # abstract
+    {"N": 70e6, "D": 5e9},
 )
 
 BESIROGLU2024 = Law(
     CHINCHILLA,
     {"a": 482.01, "b": 2085.43, "e": 1.8172, "alpha": 0.3478, "beta": 0.3658},
     "Besiroglu et al. (2024), abstract (e and the rest come from two objectives)",
-    {"N": 16e9},
+    {"N": 16.2e9, "D": 318e9, "C": 1.3e22},  # the 240 points that they read off a figure of Hoffmann et al. (2022)
+    {"N": 57e6, "D": 0.82e9, "C": 1.4e18},
 )
 
 LUDZIEJEWSKI2025 = Law(
@@ -43,7 +46,7 @@ LUDZIEJEWSKI2025 = Law(
         "E_max": 290.4521,
     },
     "Ludziejewski et al. (2025), Table 3",
-    {"S": 1 - 1 / 32},
+    {"S": 1 - 1 / 32, "N": 5e9, "Na": 2.7e9},  # Table 4 (E up to 32, K = 1); abstract
 )
 
 KRAJEWSKI2024 = Law(
@@ -64,6 +67,7 @@ FRANTAR2024 = Law(
         "c": 0.651,
     },
     "Frantar et al. (2024), T5 on C4; second-hand",
+    {"S": 0.875},
 )
 
 CLARK2022 = Law(
