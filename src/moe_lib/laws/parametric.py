@@ -121,8 +121,8 @@ class Law:
 
     `loss` and `terms` take the form's inputs in order (N, D, S for Eq. 6) or by name, as numbers or arrays that
     broadcast: parameters and tokens as counts, sparsity as a share. Losses come in nats a token. `source` says where
-    the values stand; `limits` and `least` are the largest and the smallest value of N, Na, D, S or C that they were fitted
-    on, where it is known.
+    the values stand; `limits` and `least` are the largest and the smallest N, Na, D, S or C that they were fitted on,
+    where it is known.
     """
 
     form: Form

@@ -66,7 +66,7 @@ FRANTAR2024 = Law(
         "b_D": 0.203,
         "c": 0.651,
     },
-    "Frantar et al. (2024), T5 on C4; second-hand",
+    "Frantar et al. (2024), sparse weights instead of experts, T5 on C4; second-hand",
     {"S": 0.875},
 )
 

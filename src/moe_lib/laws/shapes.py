@@ -6,6 +6,7 @@ Eq. 6 speaks of N, D and S, a budget of C = 6 N_a D; which N_a belongs to (N, S)
 - `one-embedding`, `two-embeddings`: a Transformer with d_model / n_layers = 64, K/G = 1, E = 1/(1-S), vocabulary
   50,432 (Appendix B), whose embedding and unembedding share one matrix or are two. Both N and N_a count them.
   Width and experts are continuous; norms are left out. With two matrices and d_model = 512, N_a / N is .065 at S = .98.
+  Other families of shapes give their own vocabulary and aspect, d_model / n_layers.
 """
 
 from typing import Any
@@ -20,25 +21,34 @@ from moe_lib.paper import ASPECT, VOCABULARY
 NEWTON_STEPS = 60  # from above on a convex cubic: converges without a safeguard, far fewer are needed
 
 
-def active_params(n_params: Any, sparsity: Any, convention: Convention = "ideal") -> Array:
+def active_params(
+    n_params: Any,
+    sparsity: Any,
+    convention: Convention = "ideal",
+    vocabulary: int = VOCABULARY,
+    aspect: float = ASPECT,
+) -> Array:
     """N_a of N parameters at sparsity S; arrays broadcast; counts, not rounded."""
     n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
     if convention == "ideal":
         return np.asarray((1 - s) * n)
-    matrices = _matrices(convention)
-    width = _width(n, 1 / (1 - s), matrices)
-    return np.asarray(width**3 / ASPECT * 16 + width**2 / ASPECT / (1 - s) + matrices * VOCABULARY * width)
+    d = width(n, s, convention, vocabulary, aspect)
+    return np.asarray(d**3 / aspect * 16 + d**2 / aspect / (1 - s) + _matrices(convention) * vocabulary * d)
 
 
-def _matrices(convention: Convention) -> int:
-    if convention not in CONVENTIONS:
-        raise InputError(f"convention = {convention!r} has to be one of {', '.join(CONVENTIONS)}")
-    return 2 if convention == "two-embeddings" else 1
+def width(
+    n_params: Any,
+    sparsity: Any,
+    convention: Convention,
+    vocabulary: int = VOCABULARY,
+    aspect: float = ASPECT,
+) -> Array:
+    """d_model of N parameters at sparsity S, continuous; arrays broadcast.
 
-
-def _width(n: Array, experts: Array, matrices: int) -> Array:
-    """Root of N(d) = d^3 (4 + 12 E) / 64 + d^2 E / 64 + matrices V d, the weights of all layers and embeddings."""
-    cubic, square, linear = (4 + 12 * experts) / ASPECT, experts / ASPECT, matrices * VOCABULARY
+    Root of N(d) = d^3 (4 + 12 E) / aspect + d^2 E / aspect + matrices V d, the weights of all layers and embeddings.
+    """
+    n, experts = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), 1 / (1 - np.asarray(sparsity)))
+    cubic, square, linear = (4 + 12 * experts) / aspect, experts / aspect, _matrices(convention) * vocabulary
     d = np.cbrt(n / cubic)
     for _ in range(NEWTON_STEPS):
         step = (d * (linear + d * (square + d * cubic)) - n) / (linear + d * (2 * square + 3 * d * cubic))
@@ -46,3 +56,9 @@ def _width(n: Array, experts: Array, matrices: int) -> Array:
         if np.all(np.abs(step) <= 1e-14 * d):
             break
     return np.asarray(d)
+
+
+def _matrices(convention: Convention) -> int:
+    if convention not in CONVENTIONS:
+        raise InputError(f"convention = {convention!r} has to be one of {', '.join(CONVENTIONS)}")
+    return 2 if convention == "two-embeddings" else 1

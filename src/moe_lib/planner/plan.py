@@ -1,0 +1,165 @@
+"""A plan: the optimum of a law under a demand, its band, what each bound costs, and the model to build."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from moe_lib.accounting import Convention
+from moe_lib.laws.implications import slopes
+from moe_lib.laws.optimum import LARGEST
+from moe_lib.laws.parametric import Law
+from moe_lib.planner.demand import Demand, Question
+from moe_lib.planner.family import PAPER, Built, Family, nearest
+from moe_lib.planner.hardware import Hardware, all_to_all_bytes, memory_bytes
+
+NEGLIGIBLE = 1e-6  # nats; a bound whose relaxation is worth less does not bind
+LEVEL = 0.95
+SHAPE = (
+    *("d_model", "n_layers", "n_heads", "n_experts", "n_experts_active", "granularity"),
+    *("vocab_size", "context_length", "tied_embeddings"),
+)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One bound of a demand: whether it binds, and what relaxing it by a tenth is worth in nats."""
+
+    name: str
+    value: float
+    binds: bool
+    worth: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a law recommends under a demand; counts as floats, loss in nats per token.
+
+    `band` holds the ranges of S and of N within 0.01 nats; `intervals` (if the law was resampled) the middle 95 % of
+    optimal S, optimal N, and the loss of this plan over resampled laws; `outside` says where the plan leaves the law's
+    data, `warnings` what else to know. `built` is the best model that can be built near the optimum.
+    """
+
+    law: str
+    source: str
+    convention: Convention
+    sparsity: float
+    n_params: float
+    n_params_active: float
+    n_tokens: float
+    loss: float
+    training_flops: float
+    serving_flops: float
+    band: dict[str, tuple[float, float]]
+    intervals: dict[str, tuple[float, float]] | None
+    bounds: tuple[Bound, ...]
+    outside: tuple[str, ...]
+    warnings: tuple[str, ...]
+    built: Built
+    memory_bytes: dict[str, float]
+    all_to_all_bytes_per_token: dict[str, int]
+    gpu_hours: float
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What `moe-lib plan --json` prints for a law."""
+        found = asdict(self)
+        built, shape = found.pop("built"), self.built.model
+        del built["model"]
+        return found | {"model": {"sparsity": shape.sparsity} | {name: getattr(shape, name) for name in SHAPE} | built}
+
+
+def plan(
+    name: str,
+    law: Law,
+    demand: Demand,
+    family: Family = PAPER,
+    convention: Convention | None = None,
+    hardware: Hardware | None = None,
+    resampled: Iterable[Law] = (),
+) -> Plan:
+    """What the law called `name` recommends; `convention` None counts N_a as the family is built.
+
+    `resampled` are refits of the law to resampled runs. `InputError` where the law has no optimum of a budget, or no
+    model of the family fits the demand.
+    """
+    convention = convention or family.convention
+    demand = replace(demand, max_sparsity=demand.of(law).max_sparsity)
+    question = demand.of(law, family, convention)
+    n, s = question.solve()
+    loss, active, tokens = (float(f(n, s)) for f in (question.loss, question.active, question.tokens))
+    names = [x for x in demand.bounds() if x != "max_sparsity" or question.sparse]
+    worths = {x: loss - _best_loss(demand.relaxed(x).of(law, family, convention)) for x in names}
+    bounds = tuple(Bound(x, demand.bounds()[x], worth > NEGLIGIBLE, max(worth, 0.0)) for x, worth in worths.items())
+    built = nearest(question, s, family)
+    return Plan(
+        law=name,
+        source=law.source,
+        convention=convention,
+        sparsity=s,
+        n_params=n,
+        n_params_active=active,
+        n_tokens=tokens,
+        loss=loss,
+        training_flops=6 * active * tokens,
+        serving_flops=2 * active * demand.serving_tokens,
+        band=question.band(n, s),
+        intervals=_intervals(question, resampled, n, s),
+        bounds=bounds,
+        outside=outside(law, {"N": n, "Na": active, "D": tokens, "S": s, "C": 6 * active * tokens}),
+        warnings=_warnings(question, n, s, {x.name for x in bounds if x.binds}),
+        built=built,
+        memory_bytes=memory_bytes(built.n_params),
+        all_to_all_bytes_per_token=all_to_all_bytes(built.model),
+        gpu_hours=(hardware or Hardware()).gpu_hours(built.training_flops),
+    )
+
+
+def outside(law: Law, values: dict[str, float]) -> tuple[str, ...]:
+    """Where values of N, N_a, D, S and C leave the data that a law was fitted on, as far as its range is known."""
+    found = []
+    for name, value in values.items():
+        least, most = (law.least or {}).get(name, 0.0), (law.limits or {}).get(name, np.inf)
+        if value > most * (1 + 1e-9):
+            found.append(f"{name} = {value:.3g} is outside this law's data, which end at {most:.3g}")
+        if value < least * (1 - 1e-9):
+            found.append(f"{name} = {value:.3g} is outside this law's data, which begin at {least:.3g}")
+    return tuple(found)
+
+
+def _best_loss(question: Question) -> float:
+    return float(question.loss(*question.solve()))
+
+
+def _warnings(question: Question, n: float, s: float, binding: set[str]) -> tuple[str, ...]:
+    found = []
+    if "max_sparsity" in binding:
+        edge = "this law's data" if s == (question.law.limits or {}).get("S") else "what was allowed"
+        found.append(f"S = {s:.4g} is the edge of {edge}, not an optimum: the law's loss still falls with sparsity")
+    if n >= LARGEST * (1 - 1e-9):
+        found.append(f"N = {n:.4g} is the end of the search, not an optimum: the law's loss still falls with size")
+    if "flops" not in binding:
+        found.append("the other bounds leave a part of the budget unspent")
+    if (
+        question.law.form.inputs == ("N", "D", "S")
+        and slopes(question.law, n, float(question.tokens(n, s)), s)["S"] < 0
+    ):
+        found.append("here the law says that taking active parameters away at the same N and D lowers the loss")
+    return tuple(found)
+
+
+def _intervals(
+    question: Question, resampled: Iterable[Law], n: float, s: float
+) -> dict[str, tuple[float, float]] | None:
+    """Percentiles over resampled laws: of the optimum that each has, and of the loss that each gives to this plan."""
+    rows = [
+        (own[1], own[0], float(again.loss(n, s)))
+        for law in resampled
+        for again in [replace(question, law=law)]
+        for own in [again.solve()]
+    ]
+    if not rows:
+        return None
+    low, high = np.quantile(rows, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+    return dict(zip(("sparsity", "n_params", "loss"), zip(low, high, strict=True), strict=True))
