@@ -1,0 +1,85 @@
+"""Figures of plans: the loss that each sparsity costs, the band that is as good, and several laws side by side."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from moe_lib.figures.style import (
+    ACCENT,
+    INK,
+    MUTED,
+    log_inverse_density,
+    new_figure,
+    ordered_colours,
+    short_count,
+    sparsity_axis,
+)
+from moe_lib.laws.optimum import INDIFFERENCE
+from moe_lib.planner import Question
+
+SPARSEST = 0.99  # right end of the axis
+BAND = "#f6dfe9"
+
+
+def valley(question: Question, height: float = 0.25) -> Figure:
+    """Loss of the best size at each sparsity, with the optimum and the band within 0.01 nats.
+
+    Beyond the sparsest model allowed (the end of the law's data, unless more was asked for) the curve is dotted.
+    `height` is the range of loss shown above the optimum, in nats.
+    """
+    figure, axes = new_figure("half", height=3.5)
+    n, s = question.solve()
+    best, band = float(question.loss(n, s)), question.band(n, s)["sparsity"]
+    axes.axvspan(*log_inverse_density(np.array(band)), color=BAND, lw=0, zorder=0)
+    _curve(axes, question, INK)
+    axes.plot(log_inverse_density(s), best, "o", color=ACCENT, ms=7, zorder=4)
+    where = " (end of the data)" if _at_end(question, s) else ""
+    axes.set_title(
+        f"S = {s:.3g}{where}, N = {short_count(n)}\nwithin {INDIFFERENCE} nats: S = {band[0]:.3g} to {band[1]:.3g}",
+        fontsize=10.5,
+        loc="left",
+    )
+    axes.set(xlim=(0, log_inverse_density(SPARSEST)), ylim=(best - 0.08 * height, best + height))
+    sparsity_axis(axes.xaxis)
+    axes.set_ylabel("loss of the best size, nats per token")
+    return figure
+
+
+def valleys(questions: Mapping[str, Question], height: float = 0.1) -> Figure:
+    """The same for several laws: loss above each law's own optimum, since losses of different texts do not compare.
+
+    A thick stretch is a law's band within 0.01 nats, a dot its optimum, hollow at the end of its data.
+    """
+    figure, axes = new_figure("half", height=3.6)
+    axes.axhline(INDIFFERENCE, color=MUTED, lw=0.9, ls="--", zorder=1)
+    for (name, question), colour in zip(questions.items(), ordered_colours(len(questions)), strict=True):
+        n, s = question.solve()
+        best = float(question.loss(n, s))
+        _curve(axes, question, colour, best, name)
+        low, high = question.band(n, s)["sparsity"]
+        hidden = np.linspace(log_inverse_density(low), log_inverse_density(high), 60)
+        axes.plot(hidden, question.loss_at_sparsity(hidden) - best, color=colour, lw=5, alpha=0.35)
+        fill = "white" if _at_end(question, s) else colour
+        axes.plot(log_inverse_density(s), 0, "o", color=colour, mfc=fill, ms=7, zorder=4)
+    axes.set(xlim=(0, log_inverse_density(SPARSEST)), ylim=(-0.06 * height, height))
+    sparsity_axis(axes.xaxis)
+    axes.set_ylabel("nats per token above the optimum")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _at_end(question: Question, sparsity: float) -> bool:
+    return question.sparse and sparsity >= question.max_sparsity * (1 - 1e-9)
+
+
+def _curve(axes: Axes, question: Question, colour: str, less: float = 0.0, label: str | None = None) -> None:
+    """Loss of the best size along sparsity, dotted where the question does not go."""
+    last = log_inverse_density(SPARSEST)
+    inside, outside = np.linspace(0, min(question.end, last), 200), np.linspace(question.end, last, 60)
+    axes.plot(inside, question.loss_at_sparsity(inside) - less, color=colour, label=label)
+    if question.sparse and question.end < last:
+        further = replace(question, max_sparsity=SPARSEST)
+        axes.plot(outside, further.loss_at_sparsity(outside) - less, color=colour, ls=":", lw=1.4)
