@@ -18,7 +18,7 @@ FLOORS = (
     ),
     ("data", "model", "native"),
     ("training", "evaluation"),
-    ("sweeps", "analysis", "planner"),
+    ("sweeps", "analysis", "planner", "lab"),
     ("claims", "figures"),
     ("book", "doctor", "cli"),
 )

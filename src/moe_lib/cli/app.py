@@ -9,13 +9,13 @@ from typing import NoReturn
 
 import typer
 
-from moe_lib.cli import count, data, doctor, evaluate, laws, plan, runs
+from moe_lib.cli import count, data, doctor, evaluate, lab, laws, plan, runs
 from moe_lib.errors import InputError, sentence, show_notices_plainly
 
 INTERRUPTED = 130  # what typer returns after Ctrl-C, too
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-for group in (count, data, doctor, evaluate, laws, plan, runs):
+for group in (count, data, doctor, evaluate, lab, laws, plan, runs):
     group.register(app)
 
 

@@ -16,7 +16,8 @@ from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array
 from moe_lib.laws.optimum import INDIFFERENCE, LARGEST, SMALLEST, SPARSEST, Budget, minimise
 from moe_lib.laws.parametric import Law
-from moe_lib.laws.shapes import ASPECT, VOCABULARY, active_params
+from moe_lib.laws.shapes import active_params
+from moe_lib.paper import ASPECT, VOCABULARY
 from moe_lib.planner.family import Family
 
 TRAINING_BYTES = 16.0  # a parameter: weight and gradient in bfloat16, float32 master copy and Adam's two moments

@@ -10,11 +10,12 @@ from moe_lib.accounting import FLOPS_PER_WEIGHT, Convention, count_flops, count_
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
 from moe_lib.laws.shapes import width
+from moe_lib.paper import ASPECT, CONTEXT, TABLE1, VOCABULARY
 
 if TYPE_CHECKING:
     from moe_lib.planner.demand import Question
 
-GRANULARITIES = (1, 2)  # Table 1
+GRANULARITIES = TABLE1["granularity"]
 ALIKE = 1e-3  # nats below which the coarser experts are taken
 FORWARD = 2 / FLOPS_PER_WEIGHT  # share of the forward pass in a token's FLOPs
 
@@ -56,8 +57,8 @@ class Family:
         )
 
 
-# Appendices B and C; the learning rate is the middle one of Table 1.
-PAPER = Family("paper", 64, 64, 50_432, 2048, False, {"batch_size": 1024, "learning_rate": 2e-3})
+_TRAINING = {"batch_size": 1024, "learning_rate": 2e-3}  # Table 1, the middle one of its rates
+PAPER = Family("paper", ASPECT, ASPECT, VOCABULARY, CONTEXT, False, _TRAINING)
 OURS = Family("ours", 24, 32, 1024, 256, True)  # experiments/grid.yaml
 FAMILIES = {family.name: family for family in (PAPER, OURS)}
 
