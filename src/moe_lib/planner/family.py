@@ -10,12 +10,12 @@ from moe_lib.accounting import FLOPS_PER_WEIGHT, Convention, count_flops, count_
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
 from moe_lib.laws.shapes import width
-from moe_lib.paper import ASPECT, CONTEXT, TABLE1, VOCABULARY
+from moe_lib.paper import ASPECT, CONTEXT, VOCABULARY
 
 if TYPE_CHECKING:
     from moe_lib.planner.demand import Question
 
-GRANULARITIES = TABLE1["granularity"]
+GRANULARITIES = (1, 2)  # Table 1
 ALIKE = 1e-3  # nats below which the coarser experts are taken
 FORWARD = 2 / FLOPS_PER_WEIGHT  # share of the forward pass in a token's FLOPs
 
