@@ -1,0 +1,60 @@
+"""How our runs learned: by which recipe, and how much of a run each of its two transitions took."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from moe_lib.ledger import Row
+
+Recipe = Literal["landed", "paper", "modern"]
+MULTIPLIER = 5.0  # of the embeddings, in both recipes that are in use
+
+
+def recipe_of(config: dict[str, Any]) -> Recipe | None:
+    """The recipe of a row's `config`; None for a variant that has no name.
+
+    `landed`: Adam, and embeddings that enter at a standard deviation of 0.02. `paper`: Adam, and an embedding
+    multiplier of 5. `modern`: the multiplier, and Muon for the matrices of attention.
+    """
+    muon = config["training"].get("muon_rate") is not None
+    multiplier = config["model"].get("embedding_multiplier", 1.0)
+    if config["training"].get("output_init", 1.0) != 1:
+        return None
+    recipes: dict[tuple[float, bool], Recipe] = {
+        (1.0, False): "landed",
+        (MULTIPLIER, False): "paper",
+        (MULTIPLIER, True): "modern",
+    }
+    return recipes.get((multiplier, muon))
+
+
+def transition_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """A row for each finished run that was looked into.
+
+    Columns recipe, S, shape (d_model x n_layers), C, seed, loss (nats per token), n_steps, n_tokens, and for the two
+    transitions `bigram` and `copy` the steps until then (`bigram_step`, `copy_step`) and their share of the run
+    (`bigram_share`, `copy_share`), NaN if it never came.
+    """
+    table = []
+    for row in rows:
+        if row["status"] != "done" or "dynamics" not in row:
+            continue
+        config, seen = row["config"], row["dynamics"]
+        steps = {name: np.nan if seen[name] is None else seen[name] for name in ("bigram_step", "copy_step")}
+        table.append(
+            {
+                "recipe": recipe_of(config),
+                "S": row["sparsity"],
+                "shape": f"{config['model']['d_model']} x {config['model']['n_layers']}",
+                "C": config["training"]["flops"],
+                "seed": config["training"]["seed"],
+                "loss": row["loss"],
+                "n_steps": row["n_steps"],
+                "n_tokens": row["n_tokens"],
+                **steps,
+                **{name.replace("step", "share"): step / row["n_steps"] for name, step in steps.items()},
+            }
+        )
+    return pd.DataFrame(table)
