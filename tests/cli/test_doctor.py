@@ -10,6 +10,7 @@ import torch
 
 from moe_lib import doctor, machine
 from moe_lib.data import TokenCorpus
+from moe_lib.extras import EXTRAS
 from moe_lib.model.experts import NAMES, default_backend
 
 
@@ -47,7 +48,7 @@ def test_the_table_is_for_people(moe_here: Callable) -> None:
 
 
 def test_a_missing_package_ends_with_code_1(moe_here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "a_package_that_is_not_there"))
+    monkeypatch.setitem(EXTRAS, "train", ("torch", "a_package_that_is_not_there"))
     done = moe_here("doctor", "--json")
     assert done.returncode == 1
     assert {"what": "a_package_that_is_not_there", "ok": False} in [
