@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from moe_lib.data import TokenCorpus, build, open_corpus, prepare
+from moe_lib.data.recipes import Recipe
+from moe_lib.data.slices import path_slices
 from moe_lib.errors import InputError
 
 
@@ -43,6 +45,14 @@ def test_heldout_table_bounds_documents_and_counts_their_bytes(tmp_path: Path) -
         assert corpus.tokenizer.decode(corpus.heldout[row.start : row.stop - 1].tolist()) == text
         assert corpus.heldout[row.stop - 1] == corpus.end_of_text
         assert row.n_bytes == len(text.encode())
+
+
+@pytest.mark.parametrize(("one_in", "least", "most"), [(2, 20, 40), (32, 1, 8)])
+def test_a_recipe_says_how_many_documents_are_held_out(tmp_path: Path, one_in: int, least: int, most: int) -> None:
+    recipe = Recipe("text", path_slices(texts(tmp_path / "text")), heldout_one_in=one_in)
+    build.build(recipe, 300, tmp_path, say=lambda line: None)
+    n_rows = len((tmp_path / "heldout.csv").read_text().splitlines()) - 1
+    assert least <= n_rows <= most
 
 
 def test_two_builds_have_one_digest(tmp_path: Path) -> None:

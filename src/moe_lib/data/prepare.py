@@ -23,7 +23,7 @@ def prepare(
 ) -> TokenCorpus:
     """Build a corpus, or verify in seconds the one that stands.
 
-    `corpus` is `embedded`, `reference`, `redpajama`, or a file or folder of text. An interrupted build leaves the old
+    `corpus` is one of `KNOWN` in `recipes`, or a file or folder of text. An interrupted build leaves the old
     corpus intact. Raises `InputError` for a corpus that cannot be found, text that is empty, a vocabulary out of range.
     """
     if not MIN_VOCAB_SIZE <= vocab_size <= MAX_VOCAB_SIZE:

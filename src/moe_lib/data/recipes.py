@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from moe_lib.data.redpajama import GPT_NEOX_VOCAB_SIZE, gpt_neox_tokenizer, redpajama_slices
 from moe_lib.data.reference import reference_slices
+from moe_lib.data.reference_2 import reference_2_slices
 from moe_lib.data.slices import TextSlice, embedded_slices, path_slices
 from moe_lib.errors import InputError
 
@@ -17,21 +18,27 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 BUILD = 1  # part of the fingerprint: goes up when the same sources would give other tokens
-KNOWN = ("embedded", "reference", "redpajama")
+KNOWN = ("embedded", "reference", "reference-2", "redpajama")
+HELDOUT_ONE_IN = 32
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a corpus is made from; `pretrained` brings tokenizers that are taken as they are, by vocabulary size."""
+    """What a corpus is made from; `pretrained` brings tokenizers that are taken as they are, by vocabulary size.
+
+    One document in `heldout_one_in` is held out.
+    """
 
     name: str
     slices: Sequence[TextSlice]
     pretrained: "Mapping[int, Callable[[], Tokenizer]]" = field(default_factory=dict)
+    heldout_one_in: int = HELDOUT_ONE_IN
 
     def fingerprint(self, vocab_size: int) -> str:
         """Stands for the tokens without reading a text: equal recipes give equal tokens."""
         parts = [[part.name, part.sources] for part in self.slices]
-        content = json.dumps([BUILD, vocab_size, parts], sort_keys=True)
+        split = [] if self.heldout_one_in == HELDOUT_ONE_IN else [self.heldout_one_in]
+        content = json.dumps([BUILD, vocab_size, parts, *split], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -51,6 +58,8 @@ def find_recipe(corpus: str, downloads: Path) -> Recipe:
         return Recipe(name, embedded_slices())
     if corpus == "reference":
         return Recipe(name, reference_slices(downloads))
+    if corpus == "reference-2":
+        return Recipe(name, reference_2_slices(downloads), heldout_one_in=128)
     if corpus == "redpajama":
         return Recipe(name, redpajama_slices(), {GPT_NEOX_VOCAB_SIZE: gpt_neox_tokenizer})
     if not Path(corpus).exists():

@@ -244,5 +244,10 @@ def python_modules(wheel: Path) -> list[tuple[str, str]]:
                 source = archive.read(name).decode("utf-8", errors="replace")
                 if len(source) <= MAX_MODULE:
                     prose, code = split_module(source)
-                    found.append((prose, _HEADER.sub("", code)))
+                    found.append((prose, without_header(code)))
     return found
+
+
+def without_header(code: str) -> str:
+    """Source without the comments at its top."""
+    return _HEADER.sub("", code)

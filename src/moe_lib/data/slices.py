@@ -130,12 +130,17 @@ def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 def _pieces(path: Path) -> Iterator[str]:
     try:
-        paragraphs = path.read_text(encoding="utf-8").split("\n\n")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InputError(f"{path}: has to be text in UTF-8") from None
+    return pieces(text)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """A text cut between paragraphs into pieces of at most `MAX_PIECE` characters; a longer paragraph stays whole."""
     piece: list[str] = []
     size = 0
-    for paragraph in paragraphs:
+    for paragraph in text.split("\n\n"):
         if piece and size + len(paragraph) > MAX_PIECE:
             yield "\n\n".join(piece)
             piece, size = [], 0
