@@ -3,6 +3,7 @@
 #pragma once
 #include <vector>
 
+#include "memory.h"
 #include "product.h"
 
 constexpr long TOKENS = 64;  // tokens of a block
@@ -62,6 +63,7 @@ struct Block {  // up to 64 assignments of one expert
     const int64_t* assignment;  // [n], into the flattened [N, K]
     long saved;                 // lanes of all blocks before it
     bool first;                 // of its expert
+    long next;                  // expert of the block after it
 };
 
 struct Dispatch {
@@ -77,9 +79,10 @@ struct Dispatch {
         for (long e = 0; e < n_experts; e++)
             for (long first = end[e]; first < end[e + 1]; first += TOKENS) {
                 const long n = std::min<long>(TOKENS, end[e + 1] - first), lanes = round_up(n, 8);
-                blocks.push_back({e, n, lanes, &order[first], saved, first == end[e]});
+                blocks.push_back({e, n, lanes, &order[first], saved, first == end[e], e});
                 saved += lanes;
             }
+        for (size_t i = 1; i < blocks.size(); i++) blocks[i - 1].next = blocks[i].expert;
     }
 };
 
@@ -112,18 +115,20 @@ extern "C" void experts(
     const Dispatch dispatch(expert, n * n_active, n_experts);
     std::vector<float> rows_in(TOKENS * d), x_columns(TOKENS * d), h(TOKENS * f);
     std::fill_n(y, n * d, 0.0f);
+    const auto ahead = [&](const float* w, long e) { return Ahead{w + e * f * d, w + (e + 1) * f * d}; };
     for (const Block& block : dispatch.blocks) {
-        const long lanes = block.lanes, weights = block.expert * f * d;
+        const long e = block.expert, lanes = block.lanes, weights = e * f * d;
         float *a = hidden + (kept ? 2 * f * block.saved : 0), *b = a + f * lanes;
         gather(x, block, n_active, d, rows_in.data());
         std::fill(x_columns.begin(), x_columns.end(), 0.0f);
         transpose(rows_in.data(), d, x_columns.data(), lanes, block.n, d);
-        product(rows(w1 + weights, d), x_columns.data(), lanes, a, lanes, f, lanes, d, false, rounded);
-        product(rows(v1 + weights, d), x_columns.data(), lanes, b, lanes, f, lanes, d, false, rounded);
+        product(rows(w1 + weights, d), x_columns.data(), lanes, a, lanes, f, lanes, d, false, rounded, ahead(v1, e));
+        product(rows(v1 + weights, d), x_columns.data(), lanes, b, lanes, f, lanes, d, false, rounded, ahead(w2, e));
         glu(a, b, h.data(), f * lanes);
         for (long j = 0; rounded && j < f * lanes; j += lanes)  // what is rounded forwards is rounded backwards
             for (long i = 0; i < block.n; i++) h[j + i] *= gate[block.assignment[i]];
-        product(columns(h.data(), lanes), w2 + weights, d, rows_in.data(), d, block.n, d, f, false, rounded);
+        product(columns(h.data(), lanes), w2 + weights, d, rows_in.data(), d, block.n, d, f, false, rounded,
+                ahead(w1, block.next));
         for (long i = 0; !rounded && i < block.n; i++) {
             const float weight = gate[block.assignment[i]];
             for (long j = 0; j < d; j++) rows_in[i * d + j] *= weight;
@@ -155,11 +160,13 @@ extern "C" void experts_backward(
     std::vector<float> x_rows(TOKENS * d), dy_rows(x_rows), dy_columns(x_rows), dx_rows(x_rows);
     std::vector<float> dh(TOKENS * f), da(dh), db(dh), h(dh), gates(TOKENS), dgates(TOKENS);
     std::fill_n(dx, n * d, 0.0f);
+    for (float* dw : {dw1, dv1, dw2}) huge_pages(dw, n_experts * f * d);
     for (long e = 0; e < n_experts; e++)
         if (dispatch.end[e] == dispatch.end[e + 1])
             for (float* dw : {dw1, dv1, dw2}) std::fill_n(dw + e * f * d, f * d, 0.0f);
+    const auto ahead = [&](const float* w, long e) { return Ahead{w + e * f * d, w + (e + 1) * f * d}; };
     for (const Block& block : dispatch.blocks) {
-        const long lanes = block.lanes, weights = block.expert * f * d;
+        const long e = block.expert, lanes = block.lanes, weights = e * f * d;
         const float *a = hidden + 2 * f * block.saved, *b = a + f * lanes;
         gather(x, block, n_active, d, x_rows.data());
         gather(dy, block, n_active, d, dy_rows.data());
@@ -174,9 +181,12 @@ extern "C" void experts_backward(
         const bool add = !block.first;
         product(rows(da.data(), lanes), x_rows.data(), d, dw1 + weights, d, f, d, block.n, add, rounded);
         product(rows(db.data(), lanes), x_rows.data(), d, dv1 + weights, d, f, d, block.n, add, rounded);
-        product(rows(h.data(), lanes), dy_rows.data(), d, dw2 + weights, d, f, d, block.n, add, rounded);
-        product(columns(da.data(), lanes), w1 + weights, d, dx_rows.data(), d, block.n, d, f, false, rounded);
-        product(columns(db.data(), lanes), v1 + weights, d, dx_rows.data(), d, block.n, d, f, true, rounded);
+        product(rows(h.data(), lanes), dy_rows.data(), d, dw2 + weights, d, f, d, block.n, add, rounded,
+                ahead(w1, e));
+        product(columns(da.data(), lanes), w1 + weights, d, dx_rows.data(), d, block.n, d, f, false, rounded,
+                ahead(v1, e));
+        product(columns(db.data(), lanes), v1 + weights, d, dx_rows.data(), d, block.n, d, f, true, rounded,
+                ahead(w2, block.next));
         scatter_add(dx_rows.data(), block, n_active, d, dx);
     }
 }

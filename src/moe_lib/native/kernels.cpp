@@ -2,5 +2,6 @@
 #include "attention.h"
 #include "experts.h"
 #include "linear.h"
+#include "memory.h"
 #include "norm.h"
 #include "optimizer.h"

@@ -49,7 +49,7 @@ class Adam(torch.optim.AdamW):
         for group in self.param_groups:
             if group["muon"]:
                 group["weight_decay"] = training.weight_decay / (training.muon_rate or 1)
-        self.native = native
+        self.native, self.in_huge_pages = native, False
 
     def clip_and_step(self, max_norm: float) -> None:
         """Scale the gradients down to a norm of at most `max_norm`, then update the weights."""
@@ -66,6 +66,10 @@ class Adam(torch.optim.AdamW):
         self._muon_step(shrink)
         for group in self.param_groups:
             self._native_step(group, shrink)
+        if not self.in_huge_pages:
+            tensors = [*weights, *(tensor for state in self.state.values() for tensor in state.values())]
+            call("move_to_huge_pages", addresses(tensors), _sizes(tensors), len(tensors))
+            self.in_huge_pages = True
 
     @torch.no_grad()
     def _muon_step(self, shrink: float = 1.0) -> None:
