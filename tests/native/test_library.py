@@ -51,6 +51,40 @@ def test_a_compiler_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["lock"]
 
 
+@needs_compiler
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("5.0000001201e-1f", "5.01e-1f"),  # e^x
+        ("along *= scale * scale / d;", "along *= scale / d;"),  # the norm's gradient
+        ("keep * w[j]", "w[j]"),  # the optimiser
+    ],
+)
+def test_kernels_that_compute_wrongly_are_not_kept(
+    right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "sources"
+    shutil.copytree(Path(library.__file__).parent, sources)
+    monkeypatch.setattr(library, "__file__", str(sources / "library.py"))
+    monkeypatch.setenv("MOE_LIB_CXXFLAGS", "-O1")
+    [source] = [path for path in sources.glob("*.h") if right in path.read_text()]
+    source.write_text(source.read_text().replace(right, wrong))
+    with pytest.raises(InputError, match="computes wrongly"):
+        library.built(tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["lock"]
+
+
+@needs_compiler
+def test_kernels_that_this_processor_cannot_run_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = tmp_path / "sources"
+    shutil.copytree(Path(library.__file__).parent, sources)
+    monkeypatch.setattr(library, "__file__", str(sources / "library.py"))
+    (sources / "selftest.cpp").write_text('#include <cstdlib>\nextern "C" double self_test() { std::abort(); }\n')
+    (sources / "kernels.cpp").write_text("")
+    with pytest.raises(InputError, match="fails its self-test with exit code -6"):
+        library.built(tmp_path / "cache")
+
+
 def test_a_machine_without_kernels_trains_on_grouped_mm_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     from moe_lib.config import ModelConfig
 

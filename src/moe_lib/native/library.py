@@ -1,8 +1,10 @@
 """Building and calling the kernels.
 
-They are built at their first use, by the compiler that stands here (`$CXX`, or c++, g++, clang++), for the processor
-that stands here, into the user's cache folder. The file's name is the digest of sources, flags and processor: what
-changes is built anew, and what is there is loaded in a millisecond by any number of processes.
+They are built at their first use, by this machine's compiler (`$CXX`, or c++, g++, clang++) for its processor, into the
+user's cache folder; `$MOE_LIB_CXXFLAGS` adds flags, for another processor or a debugger. The file's name is the digest
+of sources, flags, compiler and processor: what changes is built anew, and what is there is loaded in a millisecond by
+any number of processes. A library that fails its self-test (`selftest.cpp`) is not kept, so that a machine on which the
+kernels would compute wrongly uses another back end.
 """
 
 import ctypes
@@ -12,6 +14,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -34,6 +37,7 @@ FLAGS = (
     "-shared",
 )
 FLAGS_X86 = ("-mprefer-vector-width=512",)
+LARGEST_ERROR = 5e-6  # of the self-test, relative; float32 sums of these lengths stay below 1e-6
 
 
 def call(name: str, *arguments: Tensor | int | float | None) -> None:
@@ -67,11 +71,13 @@ def _as_c(value: Tensor | int | float | None) -> object:
 def built(folder: Path) -> Path:
     """The kernels' library in `folder`, built where it is not there yet: whole or not at all, by one process at a time.
 
-    Raises `InputError` without a compiler, or where it fails.
+    Raises `InputError` if there is no compiler, if it fails, or if what it built fails the self-test.
     """
     sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".h", ".cpp"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    digest = hashlib.sha256("\n".join([text, *_flags(), _processor()]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("\n".join([text, *_flags(), os.environ.get("CXX", ""), _processor()]).encode()).hexdigest()[
+        :16
+    ]
     path = folder / f"{digest}.so"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,16 +101,29 @@ def _build(path: Path) -> None:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++"))), None)
     if compiler is None:
         raise InputError("backend = 'native' needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is here")
-    source = Path(__file__).parent / "kernels.cpp"
+    sources = [str(Path(__file__).parent / name) for name in ("kernels.cpp", "selftest.cpp")]
     with whole_file(path) as temporary:
-        done = subprocess.run([compiler, *_flags(), str(source), "-o", str(temporary)], capture_output=True, text=True)
+        done = subprocess.run([compiler, *_flags(), *sources, "-o", str(temporary)], capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise InputError(f"backend = 'native' cannot be built by {compiler}: {lines[0]}")
+        if problem := _problem_of(temporary):
+            raise InputError(f"backend = 'native', as built by {compiler} for this processor, {problem}")
+
+
+def _problem_of(library: Path) -> str | None:
+    """What is wrong with a library that was built; it is tried in a process of its own, since it might crash."""
+    program = f"import ctypes; f = ctypes.CDLL({str(library)!r}).self_test; f.restype = ctypes.c_double; print(f())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if done.returncode:
+        return f"fails its self-test with exit code {done.returncode}"
+    error = float(done.stdout)
+    return None if error <= LARGEST_ERROR else f"computes wrongly: its self-test has a relative error of {error:.2g}"
 
 
 def _flags() -> tuple[str, ...]:
-    return FLAGS + (FLAGS_X86 if platform.machine() in ("x86_64", "AMD64") else ())
+    own = os.environ.get("MOE_LIB_CXXFLAGS", "").split()
+    return (*FLAGS, *(FLAGS_X86 if platform.machine() in ("x86_64", "AMD64") else ()), *own)
 
 
 def _processor() -> str:
