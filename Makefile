@@ -2,6 +2,7 @@
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kill a run fifty times                   make gpu     tests that need a CUDA device
+# make portable  laws, chapters and kernels as on other machines (make portable MACHINES="blas-zen torch-avx2")
 # make pins    constraints.txt from what .venv holds    make picture the README's figure
 # Each sets up .venv first if it has to. PYTHON chooses the interpreter (3.11 or newer).
 
@@ -21,10 +22,10 @@ export MPLCONFIGDIR := $(HOUSE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test verify record bench browser soak gpu pins picture clean
+.PHONY: help setup book test verify record portable bench browser soak gpu pins picture clean
 
 help:
-	@sed -n '1,6s/^# //p' Makefile
+	@sed -n '1,7s/^# //p' Makefile
 
 setup: .venv/installed
 	@mkdir -p $(IPYTHONDIR)/profile_default
@@ -54,6 +55,9 @@ verify: setup
 
 record: setup
 	$(STEP) "execute chapters and record" $(BIN)/python tools/chapters.py record
+
+portable: setup
+	$(STEP) "other machines" $(BIN)/python tools/portable.py $(MACHINES)
 
 bench: setup
 	@for b in experiments/benchmarks/*.py; do test -e "$$b" || { echo "no benchmarks yet"; break; }; \

@@ -1,0 +1,127 @@
+"""The same numbers on other machines: laws and chapters under other BLAS kernels, models on other processors.
+
+    python tools/portable.py             # all of them
+    python tools/portable.py NAME ...    # some of them
+
+A machine that cannot be imitated here is skipped, with the reason. The exit code is 1 if one of the others fails.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import chapters
+from moe_lib.machine import features
+from moe_lib.native import library
+
+NUMERICAL = ("incorporating-sparsity", "fitting", "interplay", "evidence")  # chapters that fit, solve or resample
+TORCH_TESTS = ("tests/model", "tests/evaluation", "tests/training/test_optimizer.py")
+KERNEL_TESTS = ("tests/native", "tests/model/test_native.py", "tests/model/test_precision.py")
+BUILDS = "import sys; from moe_lib.native import why_not; sys.exit(why_not())"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Something that has to hold on another machine, and what this one needs to imitate it."""
+
+    holds: Callable[[], bool]
+    feature: str = ""  # of the processor, as `moe_lib.machine` calls it
+    programs: tuple[tuple[str, str], ...] = ()  # each with the package of Debian that brings it
+
+    def missing(self) -> str:
+        """Why the machine cannot be imitated here; empty if it can."""
+        if self.feature and self.feature not in features():
+            return f"this processor has no {self.feature}"
+        packages = [package for program, package in self.programs if shutil.which(program) is None]
+        return f"missing here; apt-get install {' '.join(packages)}" if packages else ""
+
+
+def blas(kind: str) -> Callable[[], bool]:
+    """Laws and numerical chapters with OpenBLAS's kernels for one kind of processor; by default its own choice."""
+    verify = ["tools/chapters.py", "verify", *NUMERICAL]
+    return lambda: _run({"OPENBLAS_CORETYPE": kind}, _pytest("tests/laws"), verify)
+
+
+def torch(capability: str) -> Callable[[], bool]:
+    """Models and their evaluation with PyTorch's kernels for lesser processors."""
+    return lambda: _run({"ATEN_CPU_CAPABILITY": capability}, _pytest(*TORCH_TESTS))
+
+
+def kernels(**environment: str) -> Callable[[], bool]:
+    """Our kernels as another compiler, or for another processor, builds them."""
+    return lambda: _run(environment, ["-c", BUILDS], _pytest(*KERNEL_TESTS))
+
+
+def emulated(compiler: str, emulator: str) -> Callable[[], bool]:
+    """Our kernels on a processor that is emulated: the self-test alone, which needs neither Python nor PyTorch."""
+
+    def holds() -> bool:
+        flags = [flag for flag in library.FLAGS if flag not in ("-march=native", "-shared")]
+        sources = [Path(library.__file__).parent / name for name in ("kernels.cpp", "selftest.cpp")]
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "selftest"
+            if subprocess.run([compiler, *flags, "-static", "-DMAIN", *sources, "-o", program]).returncode:
+                return False
+            done = subprocess.run([emulator, program], stdout=subprocess.PIPE, text=True)
+        said = done.stdout.strip() or f"none, exit code {done.returncode}"
+        print(f"largest relative error of a kernel: {said}; allowed: {library.LARGEST_ERROR:g}")
+        return done.returncode == 0 and float(said) <= library.LARGEST_ERROR
+
+    return holds
+
+
+def _pytest(*paths: str) -> list[str]:
+    return ["-m", "pytest", "-m", "not browser and not soak", *paths]
+
+
+def _run(environment: dict[str, str], *commands: list[str]) -> bool:
+    """Whether this interpreter succeeds with every command, in an environment with these variables; empty ones go."""
+    env = {name: value for name, value in (os.environ | environment).items() if value}
+    return all(
+        subprocess.run([sys.executable, *command], cwd=chapters.ROOT, env=env).returncode == 0 for command in commands
+    )
+
+
+CROSS = (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user"))
+MACHINES = {
+    "blas": Machine(blas("")),
+    "blas-haswell": Machine(blas("Haswell"), "AVX2"),
+    "blas-skylakex": Machine(blas("SkylakeX"), "AVX-512"),
+    "blas-zen": Machine(blas("Zen"), "AVX2"),
+    "torch-default": Machine(torch("default")),
+    "torch-avx2": Machine(torch("avx2"), "AVX2"),
+    "kernels-v3": Machine(kernels(MOE_LIB_CXXFLAGS="-march=x86-64-v3"), "AVX2"),
+    "kernels-clang": Machine(kernels(CXX="clang++"), programs=(("clang++", "clang"),)),
+    "kernels-aarch64": Machine(emulated("aarch64-linux-gnu-g++", "qemu-aarch64"), programs=CROSS),
+}
+
+
+def main() -> int:
+    """Read the command line, try the machines, and say of each how it ended."""
+    parser = argparse.ArgumentParser(description="Laws, chapters, models and kernels as on other machines.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(MACHINES)} (default: all)")
+    names = parser.parse_args().names or list(MACHINES)
+    if unknown := [name for name in names if name not in MACHINES]:
+        parser.error(f"{', '.join(unknown)}: has to be one of {', '.join(MACHINES)}")
+    verdicts = {}
+    for name in names:
+        if why := MACHINES[name].missing():
+            verdicts[name] = f"skipped: {why}"
+            continue
+        print(f"== {name}", flush=True)
+        start = time.perf_counter()
+        word = "holds" if MACHINES[name].holds() else "FAILS"
+        verdicts[name] = f"{word} ({time.perf_counter() - start:.0f} s)"
+    print(*(f"{name:16} {verdict}" for name, verdict in verdicts.items()), sep="\n")
+    return int(any(verdict.startswith("FAILS") for verdict in verdicts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
