@@ -104,7 +104,21 @@ def test_a_lab_goes_on_from_its_file_which_holds_no_answers(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["lab.json"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"student": "ada"', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"student": "ada"',
+        "\x00",
+        '{"student": 1, "flops": 1.0, "queries": [], "real": [], "bet": null}',
+        '{"student": "ada", "flops": "much", "queries": [], "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [[1e8, 0.0]], "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": 3, "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [], "real": [], "bet": [1.0]}',
+    ],
+)
 def test_a_broken_file_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "lab.json"
     file.write_text(text)
@@ -116,7 +130,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     Lab("ada", file=tmp_path / "lab.json").query(1e8, n_params=1e8)
     with pytest.raises(InputError, match="is the lab of student = ada, not emmy"):
         Lab("emmy", file=tmp_path / "lab.json")
-    with pytest.raises(InputError, match="there is no such lab"):
+    with pytest.raises(InputError, match="there is no lab"):
         Lab.opened(tmp_path / "none.json")
 
 
@@ -147,6 +161,12 @@ def test_the_score_is_zero_for_the_truth_and_grows_with_every_mistake() -> None:
     assert scored(0.5, 1, 0) > 0.001
     assert scored(1, 3, 0) > 0.001
     assert scored(1, 1, -0.1) == pytest.approx(0.1)
+
+
+def test_even_the_smallest_query_allows_a_bet() -> None:
+    lab = Lab("ada")
+    lab.query(1e6, n_params=1e7)
+    assert lab.bet(1e7, 0.0, 5.0).regret >= 0
 
 
 def test_one_bet_closes_the_lab() -> None:

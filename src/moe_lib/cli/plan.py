@@ -132,6 +132,9 @@ def _show(plans: "list[Plan]") -> None:
             print(f"{one.law}: {bound.name.replace('_', '-')} = {bound.value:.4g} {_cost(bound)}")
         for sentence in (*one.outside, *one.warnings):
             print(f"{one.law}: {sentence}")
+        if one.intervals is None:
+            why = "--bootstrap 200 gives them" if one.law == "ours" else "its source prints no joint uncertainty"
+            print(f"{one.law}: no intervals; {why}")
     if len(plans) > 1:
         print("laws speak of different texts and tokenizers: compare their models, not their losses")
 
@@ -144,10 +147,10 @@ def _rows(one: "Plan") -> list[list[tuple[str, str]]]:
         return "" if pair is None else "{:.4g} to {:.4g}".format(*pair)
 
     optimum = [
-        ("optimal sparsity S", f"{one.sparsity:.4g}"),
+        ("best sparsity S", f"{one.sparsity:.4g}" + (" (edge)" if one.at_edge else "")),
         ("  within 0.01 nats", ends(one.band["sparsity"])),
         ("  95 % interval", ends(intervals.get("sparsity"))),
-        ("optimal size N", f"{one.n_params:.4g}"),
+        ("best size N", f"{one.n_params:.4g}"),
         ("  within 0.01 nats", ends(one.band["n_params"])),
         ("  95 % interval", ends(intervals.get("n_params"))),
         ("active size N_a", f"{one.n_params_active:.4g}"),

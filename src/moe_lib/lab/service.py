@@ -125,7 +125,7 @@ class Lab:
         if not self._state["queries"]:
             raise InputError("queries: the bet is at ten times the largest query, and there is none yet")
         flops = HORIZON * max(self.cost(n, d, s) for n, s, d, _ in self._state["queries"])
-        return flops, float(f"{0.4 * np.sqrt(flops / 6):.2g}")
+        return flops, max(ALLOWED["n_params"][0], float(f"{0.4 * np.sqrt(flops / 6):.2g}"))
 
     @staticmethod
     def cost(n_params: float, n_tokens: float, sparsity: float = 0.0) -> float:
@@ -238,10 +238,15 @@ class Lab:
 def _read_state(file: Path) -> dict[str, Any]:
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
-        complete = {"student", "flops", "queries", "real", "bet"} <= state.keys()
+        Lab(state["student"], state["flops"])
+        complete = (
+            all(len(one) == 4 and all(isinstance(x, float) for x in one) for one in state["queries"])
+            and all(isinstance(key, str) and isinstance(flops, float) for key, flops in state["real"])
+            and (state["bet"] is None or (len(state["bet"]) == 3 and all(isinstance(x, float) for x in state["bet"])))
+        )
     except FileNotFoundError:
-        raise InputError(f"{file}: there is no such lab; start one") from None
-    except (ValueError, AttributeError):
+        raise InputError(f"{file}: there is no lab; start one") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
         complete = False
     if not complete:
         raise InputError(f"{file}: is not the state of a lab")

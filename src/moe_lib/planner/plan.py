@@ -37,14 +37,16 @@ class Plan:
     """What a law recommends under a demand; counts as floats, loss in nats per token.
 
     `band` holds the ranges of S and of N within 0.01 nats; `intervals` (if the law was resampled) the middle 95 % of
-    optimal S, optimal N, and the loss of this plan over resampled laws; `outside` says where the plan leaves the law's
-    data, `warnings` what else to know. `built` is the best model that can be built near the optimum.
+    optimal S, optimal N, and the loss of this plan over resampled laws. `at_edge` says that S is the sparsest allowed
+    and no optimum, `outside` where the plan leaves the law's data, `warnings` what else to know. `built` is the best
+    model that can be built near the optimum.
     """
 
     law: str
     source: str
     convention: Convention
     sparsity: float
+    at_edge: bool
     n_params: float
     n_params_active: float
     n_tokens: float
@@ -92,12 +94,14 @@ def plan(
     names = [x for x in demand.bounds() if x != "max_sparsity" or question.sparse]
     worths = {x: loss - _best_loss(demand.relaxed(x).of(law, family, convention)) for x in names}
     bounds = tuple(Bound(x, demand.bounds()[x], worth > NEGLIGIBLE, max(worth, 0.0)) for x, worth in worths.items())
+    binding = {bound.name for bound in bounds if bound.binds}
     built = nearest(question, s, family)
     return Plan(
         law=name,
         source=law.source,
         convention=convention,
         sparsity=s,
+        at_edge="max_sparsity" in binding,
         n_params=n,
         n_params_active=active,
         n_tokens=tokens,
@@ -108,7 +112,7 @@ def plan(
         intervals=_intervals(question, resampled, n, s),
         bounds=bounds,
         outside=outside(law, {"N": n, "Na": active, "D": tokens, "S": s, "C": 6 * active * tokens}),
-        warnings=_warnings(question, n, s, {x.name for x in bounds if x.binds}),
+        warnings=_warnings(question, n, s, binding),
         built=built,
         memory_bytes=memory_bytes(built.n_params),
         all_to_all_bytes_per_token=all_to_all_bytes(built.model),
