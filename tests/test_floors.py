@@ -1,6 +1,7 @@
 """The house has floors: imports run downwards only, and the ground floor never imports torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,21 +9,20 @@ from pathlib import Path
 
 import pytest
 
+import chapters
 import moe_lib
 
 HOUSE = Path(moe_lib.__file__).parent
-FLOORS = (
-    (
-        *("errors", "extras", "files", "machine", "config", "budget", "paper", "accounting", "laws", "ledger"),
-        *("tables", "fitting", "repository"),
-    ),
-    ("data", "model", "native"),
-    ("training", "evaluation"),
-    ("sweeps", "analysis", "planner", "lab"),
-    ("claims", "figures"),
-    ("book", "doctor", "cli"),
-)
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+DESIGN = chapters.ROOT / "docs" / "design.md"
+
+
+def floors(design: str) -> dict[str, int]:
+    """The floor of each room, from the table of floors in the design."""
+    rows = re.findall(r"^\| (\d) \| (`.*?) \|", design, re.MULTILINE)
+    return {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+
+
+FLOOR = floors(DESIGN.read_text(encoding="utf-8"))
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 
@@ -43,6 +43,10 @@ def imported(module: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("moe_lib."):
             yield (node.module or "").removeprefix("moe_lib.")
+
+
+def test_the_design_names_every_room_and_no_other() -> None:
+    assert FLOOR.keys() == {room_of(name_of(module)) for module in MODULES} - {"__init__"}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
