@@ -14,10 +14,7 @@ from torch.autograd.function import once_differentiable
 from moe_lib.model import reference
 from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.routing import Routing
-from moe_lib.native import call
-
-CHUNK = 64  # tokens of a block, as in the kernels
-PADDED = 8
+from moe_lib.native import buffer_size, call
 
 
 def _apply(function: type[Function], *arguments: Any) -> Any:
@@ -134,8 +131,7 @@ class _Experts(Function):
         n_experts, f, d = w1.shape
         ctx.sizes = (len(x_ND), d, f, n_experts, expert_NK.shape[1], rounded)
         y_ND = torch.empty_like(inputs[0])
-        lanes = expert_NK.numel() + PADDED * n_experts if kept else CHUNK
-        hidden = x_ND.new_empty(2 * f * lanes)
+        hidden = x_ND.new_empty(buffer_size("expert_buffer", expert_NK.numel(), n_experts, f, kept))
         call("experts", *inputs, *ctx.sizes, kept, y_ND, hidden)
         ctx.save_for_backward(*inputs, hidden)
         return y_ND
@@ -156,7 +152,7 @@ class _NextTokenNll(Function):
         x_ND, w_VD, target_N = x_ND.contiguous(), w_VD.contiguous(), target_N.contiguous()
         ctx.sizes = (*x_ND.shape, len(w_VD), rounded)
         nll_N, log_partition_N = (x_ND.new_empty(len(x_ND)) for _ in range(2))
-        logits = x_ND.new_empty(-(-len(x_ND) // CHUNK) if kept else 1, len(w_VD), CHUNK)
+        logits = x_ND.new_empty(buffer_size("logit_buffer", len(x_ND), len(w_VD), kept))
         call("next_token_nll", x_ND, w_VD, target_N, *ctx.sizes, kept, nll_N, log_partition_N, logits)
         ctx.save_for_backward(x_ND, w_VD, target_N, logits, log_partition_N)
         return nll_N

@@ -7,6 +7,7 @@
 #include "product.h"
 
 constexpr long TOKENS = 64;  // tokens of a block
+constexpr long PADDED = 8;   // lanes of a block are a multiple of this
 
 // By token: probabilities, the K best experts (the first of equals), log-partition. By expert: assignments and mean
 // probability. Over all: the mean entropy.
@@ -78,7 +79,7 @@ struct Dispatch {
         long saved = 0;
         for (long e = 0; e < n_experts; e++)
             for (long first = end[e]; first < end[e + 1]; first += TOKENS) {
-                const long n = std::min<long>(TOKENS, end[e + 1] - first), lanes = round_up(n, 8);
+                const long n = std::min<long>(TOKENS, end[e + 1] - first), lanes = round_up(n, PADDED);
                 blocks.push_back({e, n, lanes, &order[first], saved, first == end[e], e});
                 saved += lanes;
             }
@@ -106,9 +107,12 @@ inline void glu(const float* a, const float* b, float* h, long n) {
     });
 }
 
-// y [N, d] = sum over a token's experts of gate (silu(w1 x) * (v1 x)) w2, with w1, v1, w2 [E, f, d];
-// `hidden` keeps w1 x and v1 x, [f, lanes] each a block: 2 f floats for each of at most N K + 8 E lanes; where `kept`
-// is 0 it holds one block only.
+// Floats of `hidden`, which keeps w1 x and v1 x, [f, lanes] each a block; where `kept` is 0 it holds one block only.
+extern "C" long expert_buffer(long n_assignments, long n_experts, long f, long kept) {
+    return 2 * f * (kept ? n_assignments + PADDED * n_experts : TOKENS);
+}
+
+// y [N, d] = sum over a token's experts of gate (silu(w1 x) * (v1 x)) w2, with w1, v1, w2 [E, f, d]
 extern "C" void experts(
     const float* x, const int64_t* expert, const float* gate, const float* w1, const float* v1, const float* w2, long n,
     long d, long f, long n_experts, long n_active, long rounded, long kept, float* y, float* hidden) {

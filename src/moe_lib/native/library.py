@@ -1,4 +1,4 @@
-"""Building and calling the kernels.
+"""Building and loading the kernels.
 
 They are built at their first use, by this machine's compiler (`$CXX`, or c++, g++, clang++) for its processor, into the
 user's cache folder; `$MOE_LIB_CXXFLAGS` adds flags, for another processor or a debugger. The file's name is the digest
@@ -15,13 +15,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import torch
 from platformdirs import user_cache_path
-from torch import Tensor
 
 from moe_lib.errors import InputError
 from moe_lib.files import whole_file
@@ -40,32 +37,14 @@ FLAGS_X86 = ("-mprefer-vector-width=512",)
 LARGEST_ERROR = 5e-6  # of the self-test, relative; float32 sums of these lengths stay below 1e-6
 
 
-def call(name: str, *arguments: Tensor | int | float | None) -> None:
-    """Call a kernel; tensors are handed over by address and have to be contiguous and of its types."""
-    getattr(_library(), name)(*map(_as_c, arguments))
-
-
-def addresses(tensors: Sequence[Tensor]) -> Tensor:
-    """Where some tensors lie, as an array of pointers for `call`."""
-    return torch.tensor([tensor.data_ptr() for tensor in tensors])
-
-
 @cache
 def why_not() -> str | None:
     """None where the kernels can run here, else the reason in words; builds them if they are not there yet."""
     try:
-        _library()
+        library()
     except InputError as error:
         return str(error)
     return None
-
-
-def _as_c(value: Tensor | int | float | None) -> object:
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
-    if isinstance(value, float):
-        return ctypes.c_float(value)
-    return ctypes.c_long(value) if isinstance(value, int) else value
 
 
 def built(folder: Path) -> Path:
@@ -89,7 +68,8 @@ def built(folder: Path) -> Path:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The kernels, built if they are not there yet. Raises `InputError` where they cannot be."""
     folder = user_cache_path("moe-lib") / "native"
     try:
         return ctypes.CDLL(str(built(folder)))

@@ -33,8 +33,12 @@ inline void add_exponentials(const float* logits, long n, float* highest, float*
     store(highest, now);
 }
 
-// nll [n] = log sum_v exp(w_v x) - w_target x, in nats. `logits` keeps [vocabulary, 64] a chunk, or where
-// `kept` is 0 one chunk only.
+// Floats of `logits`, which keeps [vocabulary, CHUNK] a chunk, or where `kept` is 0 one chunk only.
+extern "C" long logit_buffer(long n, long vocabulary, long kept) {
+    return vocabulary * (kept ? round_up(n, CHUNK) : CHUNK);
+}
+
+// nll [n] = log sum_v exp(w_v x) - w_target x, in nats
 extern "C" void next_token_nll(
     const float* x, const float* w, const int64_t* target, long n, long d, long vocabulary, long rounded, long kept,
     float* nll, float* log_partition, float* logits) {

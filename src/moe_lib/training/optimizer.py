@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from moe_lib.config import TrainingConfig
-from moe_lib.native import addresses, call
+from moe_lib.native import call
 
 MUON_MOMENTUM = 0.95
 MUON_STEPS = 5
@@ -61,14 +61,14 @@ class Adam(torch.optim.AdamW):
             return
         squares = torch.empty((), dtype=torch.float64)
         gradients = [weight.grad.contiguous() for weight in weights]
-        call("sum_of_squares", addresses(gradients), _sizes(weights), len(weights), squares)
+        call("sum_of_squares", gradients, _sizes(weights), len(weights), squares)
         shrink = min(1.0, max_norm / (math.sqrt(float(squares)) + 1e-6))
         self._muon_step(shrink)
         for group in self.param_groups:
             self._native_step(group, shrink)
         if not self.in_huge_pages:
             tensors = [*weights, *(tensor for state in self.state.values() for tensor in state.values())]
-            call("move_to_huge_pages", addresses(tensors), _sizes(tensors), len(tensors))
+            call("move_to_huge_pages", tensors, _sizes(tensors), len(tensors))
             self.in_huge_pages = True
 
     @torch.no_grad()
@@ -103,8 +103,9 @@ class Adam(torch.optim.AdamW):
         gradients = [weight.grad.contiguous() for weight in weights]
         call(
             "adam",
-            *map(addresses, (weights, gradients)),
-            *(addresses([state[moment] for state in states]) for moment in ("exp_avg", "exp_avg_sq")),
+            weights,
+            gradients,
+            *([state[moment] for state in states] for moment in ("exp_avg", "exp_avg_sq")),
             _sizes(weights),
             len(weights),
             shrink,
@@ -134,8 +135,8 @@ def orthogonalized(x_MDD: Tensor) -> Tensor:
     return x_MDD
 
 
-def _sizes(weights: list[Tensor]) -> Tensor:
-    return torch.tensor([weight.numel() for weight in weights])
+def _sizes(weights: list[Tensor]) -> list[int]:
+    return [weight.numel() for weight in weights]
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig, *, native: bool = False) -> Adam:
