@@ -1,8 +1,8 @@
 """Chapters as executable things: turn them into notebooks, record their checked outputs, compare with the record.
 
 A chapter is a text notebook without outputs. What it must print stands in book/recorded/<chapter>.json, one entry
-for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed. Outputs are compared as
-numbers (tools/outputs.py), here and where nbval runs the chapters.
+for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed or displayed as a table.
+Outputs are compared as numbers (tools/outputs.py), here and where nbval runs the chapters.
 
     python tools/chapters.py notebooks DIR    # .ipynb files with recorded outputs inside, for pytest --nbval-lax
     python tools/chapters.py verify [CHAPTER ...]
@@ -80,8 +80,15 @@ def _first_line(cell: NotebookNode) -> str:
 
 
 def printed(cell_outputs: Iterable[NotebookNode]) -> str:
-    """What a cell wrote to standard output."""
-    return "".join(output.text for output in cell_outputs if output.get("name") == "stdout")
+    """What a cell wrote to standard output, and the text of the tables that it displayed, which are HTML on a page."""
+    return "".join(_words(output) for output in cell_outputs)
+
+
+def _words(output: NotebookNode) -> str:
+    if output.get("name") == "stdout":
+        return str(output.text)
+    data = output.get("data", {})
+    return f"{data['text/plain']}\n" if "text/html" in data else ""
 
 
 def record_path(chapter: Path) -> Path:

@@ -111,3 +111,12 @@ def test_every_record_belongs_to_a_chapter() -> None:
 def test_the_flops_chapter_executes_and_prints_what_is_recorded() -> None:
     page = chapters.ROOT / "book" / "flops.md"
     assert chapters.differences(page, chapters.execute(page)) == []
+
+
+def test_a_table_is_recorded_as_the_text_that_it_has_beside_its_html(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    shown = 'from moe_lib.book import checked\n\nchecked({"answer": ("{}", 6 * 7)})'
+    page.write_text(CHAPTER.replace("print(6 * 7)", shown), encoding="utf-8")
+    chapters.record([page])
+    assert chapters.read_record(page)[0]["prints"] == ["answer  42"]
+    assert chapters.verify([page]) == 0

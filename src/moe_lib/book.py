@@ -1,0 +1,112 @@
+"""What chapters share: a table, a checked value, a glued number, and the three voices, each one visual element.
+
+A table and checked values are HTML on a page and aligned text in a record, so that `make verify` compares them.
+The look of all of them is in book/_assets/book.css.
+"""
+
+import html
+import re
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
+VOICES = {"paper": "The paper says", "law": "Its law implies", "runs": "Our runs show"}
+
+
+class _Numbers(string.Formatter):
+    """`str.format` in which a format may end in a unit, and powers of ten are written as in 1e13."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec[-1:] in UNITS:
+            value, format_spec = value / UNITS[format_spec[-1]], format_spec[:-1]
+        written = str(format(value, format_spec))
+        return re.sub(r"e\+?(-?)0*", r"e\1", written) if format_spec.endswith(("e", "g")) else written
+
+
+def text(template: str, *values: Any, **named: Any) -> str:
+    """Values in a template such as `{:.2fM} to {:.2fM}`, in which K, M and B after a format divide by their unit."""
+    return _Numbers().vformat(template, values, named)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Rows of cells under headings, which may be empty; `look` is the class of its HTML."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    look: str
+
+    def __repr__(self) -> str:
+        lines = [*([self.head] if any(self.head) else []), *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        right = self._right()
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if to_right else cell.ljust(width)
+                for cell, width, to_right in zip(line, widths, right, strict=True)
+            ).rstrip()
+            for line in lines
+        )
+
+    def _repr_html_(self) -> str:
+        sides = ["right" if to_right else "left" for to_right in self._right()]
+        head = "".join(f'<th class="{side}">{_html(cell)}</th>' for side, cell in zip(sides, self.head, strict=True))
+        rows = (
+            "".join(f'<td class="{side}">{_html(cell)}</td>' for side, cell in zip(sides, row, strict=True))
+            for row in self.rows
+        )
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return (
+            f'<div class="shown {self.look}"><table class="table">'
+            + (f"<thead><tr>{head}</tr></thead>" if any(self.head) else "")
+            + f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def _right(self) -> list[bool]:
+        """Which columns of a table hold numbers, and are aligned to the right."""
+        if self.look != "table":
+            return [False] * len(self.head)
+        return [all(re.match(r"[-+−]?[\d.]|$", cell) for cell in column) for column in zip(*self.rows, strict=True)]
+
+
+def show(table: pd.DataFrame, columns: Mapping[str, str]) -> Shown:
+    """A table: each heading with the template of its cells, whose fields are columns of `table` or names of its index.
+
+    `{"S": "{S:.2f}", "N* (millions)": "{N:.2fM} ({low:.2fM} to {high:.2fM})"}`; a cell with a missing value is empty.
+    """
+    named = table.reset_index() if any(table.index.names) else table
+    rows = named.to_dict("records")
+    return Shown(tuple(columns), tuple(tuple(_cell(cell, row) for cell in columns.values()) for row in rows), "table")
+
+
+def checked(values: Mapping[str, Sequence[Any]]) -> Shown:
+    """Values that a record holds a chapter to, a line each: a label with a template and what it is filled with."""
+    rows = ((label, text(template, *filling)) for label, (template, *filling) in values.items())
+    return Shown(("", ""), tuple(rows), "checked")
+
+
+def numbers(values: Mapping[str, Sequence[Any]]) -> None:
+    """Glue numbers by name, each a template with what it is filled with, so that prose shows them."""
+    from myst_nb import glue
+
+    for name, (template, *filling) in values.items():
+        glue(name, text(template, *filling), display=False)
+
+
+def voices(rows: Iterable[tuple[str, str, str]]) -> Shown:
+    """What the paper says, what its law implies and what our runs show, side by side; a row per statement."""
+    return Shown(tuple(VOICES.values()), tuple(rows), "voices")
+
+
+def _cell(template: str, row: Mapping[Any, Any]) -> str:
+    fields = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    return "" if any(pd.isna(row[name]) for name in fields) else text(template, **{str(k): v for k, v in row.items()})
+
+
+def _html(cell: str) -> str:
+    """Escaped, with N_a as a subscript."""
+    return re.sub(r"\b([A-Za-z])_(\w+)", r"<i>\1</i><sub>\2</sub>", html.escape(cell))

@@ -1,0 +1,47 @@
+"""What chapters share: tables as HTML and as text, numbers with their units, three voices."""
+
+import numpy as np
+import pandas as pd
+
+from moe_lib.book import checked, show, text, voices
+
+TABLE = pd.DataFrame({"S": [0.0, 0.95], "N": [1.25e6, 3e6], "low": [1e6, np.nan], "name": ["dense", "sparse"]})
+
+
+def test_a_table_is_aligned_text_in_a_record() -> None:
+    shown = show(TABLE, {"": "{name}", "S": "{S:.2f}", "N (millions)": "{N:.2fM}"})
+    assert repr(shown).splitlines() == [
+        "           S  N (millions)",
+        "dense   0.00          1.25",
+        "sparse  0.95          3.00",
+    ]
+
+
+def test_a_table_is_html_on_a_page_with_numbers_to_the_right() -> None:
+    page = show(TABLE, {"which": "{name}", "N_a": "{N:.1fM}"})._repr_html_()
+    assert '<th class="left">which</th><th class="right"><i>N</i><sub>a</sub></th>' in page
+    assert '<td class="left">sparse</td><td class="right">3.0</td>' in page
+
+
+def test_a_cell_with_a_missing_value_is_empty() -> None:
+    assert show(TABLE, {"": "{N:.1fM} ({low:.1fM} and up)"}).rows == (("1.2 (1.0 and up)",), ("",))
+
+
+def test_the_index_of_a_table_can_be_shown() -> None:
+    assert show(TABLE.set_index("name"), {"": "{name}"}).rows == (("dense",), ("sparse",))
+
+
+def test_numbers_have_units_and_powers_of_ten_no_plus() -> None:
+    assert text("{:.0e} FLOPs, {:.1fB} to {:,.0fK}, {:.0%}", 1e13, 2.5e9, 12e6, 0.5) == "1e13 FLOPs, 2.5 to 12,000, 50%"
+    assert text("{:.1e} and {:g}", 5e-9, 3e19) == "5.0e-9 and 3e19"
+
+
+def test_checked_values_have_a_line_each() -> None:
+    assert repr(checked({"gain": ("{:.2f} ± {:.2f}", 0.1, 0.02), "n": ("{}", 3)})).splitlines() == [
+        "gain  0.10 ± 0.02",
+        "n     3",
+    ]
+
+
+def test_text_is_escaped() -> None:
+    assert "&lt;b&gt;" in voices([("<b>", "", "")])._repr_html_()
