@@ -8,9 +8,9 @@ Each experiment draws new noise on the same 270 runs of the paper's law, fits Eq
 import json
 
 import numpy as np
-import pandas as pd
 
 from moe_lib.files import whole_file
+from moe_lib.laws.implications import runs_of_law
 from moe_lib.laws.interval import interval
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.parametric import SPARSITY, Law
@@ -32,18 +32,11 @@ def best_sparsity(law: Law) -> float:
 
 def main() -> None:
     """Repeat the experiment and count."""
-    rows = [
-        (n, flops / (6 * (1 - s) * n), s)
-        for flops in BUDGETS
-        for s in SPARSITIES[:-1]
-        for n in np.geomspace(1e8, SIZES[1], 9)
-    ]
-    runs = pd.DataFrame(rows, columns=["N", "D", "S"])
-    truth = ABNAR2025.loss(runs["N"], runs["D"], runs["S"])
+    runs = runs_of_law(ABNAR2025, BUDGETS, SPARSITIES[:-1], np.geomspace(1e8, SIZES[1], 9))
     held = dict.fromkeys([*ABNAR2025.values, "best_sparsity"], 0)
     for seed in range(EXPERIMENTS):
         noise = np.exp(NOISE * np.random.default_rng(seed).standard_normal(len(runs)))
-        drawn = bootstrap(fit(SPARSITY, runs.assign(L=truth * noise), polishes=6), RESAMPLES)
+        drawn = bootstrap(fit(SPARSITY, runs.assign(L=runs["L"] * noise), polishes=6), RESAMPLES)
         for name, (low, high) in drawn.intervals().items():
             held[name] += low <= ABNAR2025.values[name] <= high
         low, high = interval([best_sparsity(law) for law in drawn.laws])

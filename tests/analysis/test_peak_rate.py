@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from moe_lib.analysis.peak_rate_fit import fit_rule
-from moe_lib.analysis.regret import above_vertex, regret
+from moe_lib.analysis.regret import above_vertex, rates_tried, regret
 from moe_lib.errors import InputError
 from moe_lib.sweeps.peak_rate import PeakRate
 
@@ -110,3 +110,11 @@ def test_too_few_runs_are_refused() -> None:
         fit_rule(cell)
     with pytest.raises(InputError, match="differ in too little"):
         regret(cell.iloc[1:3], TRUE)
+
+
+def test_the_rates_tried_beside_the_rules_are_listed_with_their_loss() -> None:
+    rows = [(1e5, 0.0, 1e13, 48, 2, rate, loss) for rate, loss in ((0.01, 3.0), (0.01, 3.2), (0.02, 3.3))]
+    rows.append((1e5, 0.9, 1e13, 48, 2, 0.01, 2.9))  # a cell without another rate
+    columns = [*("n_params_active", "sparsity", "flops"), "d_model", "n_layers", "learning_rate", "loss"]
+    [cell] = rates_tried(pd.DataFrame(rows, columns=columns), PeakRate(at_reference=0.01)).to_dict("records")
+    assert (cell["loss"], cell["n"], cell["others"]) == (pytest.approx(3.1), 2, {0.02: 3.3})

@@ -46,5 +46,5 @@ def test_runs_are_selected_in_the_order_of_the_sweep_and_only_by_one_that_exists
         ledger.append({"key": keys[flops]})
     assert [row["key"] for row in finished(ledger, sweep=sweep)] == [keys[1], keys[3], keys[4]]
     assert [row["key"] for row in finished(ledger, "two", sweep=sweep)] == [keys[4]]
-    with pytest.raises(InputError, match=r"needs .*grid\.yaml"):
+    with pytest.raises(InputError, match=r"grid\.yaml: cannot be read"):
         finished(ledger, sweep=tmp_path / "grid.yaml")

@@ -1,11 +1,12 @@
-"""Tuning runs: one change at a time, and how long the plateau is."""
+"""Tuning runs: one change at a time, and batches at the rates of a rule."""
 
 from itertools import product
 
 import pandas as pd
 import pytest
 
-from moe_lib.analysis.tuning import one_change, seed_means, steps_above
+from moe_lib.analysis.tuning import by_batch, in_words, mean_gain, one_change, plain, seed_means
+from moe_lib.sweeps.peak_rate import PeakRate
 
 
 def test_seeds_are_averaged_and_nothing_else_is() -> None:
@@ -41,7 +42,32 @@ def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> 
     assert list(found.loc[found["change"] == "", "n"]) == [2, 1]
 
 
-def test_a_plateau_ends_where_the_curve_first_falls_below_a_loss_or_never() -> None:
-    row = {"curve": {"step": [10, 20, 30, 40], "loss": [6.0, 4.4, 4.6, 4.0]}}
-    assert steps_above(row, 4.5) == 20
-    assert steps_above(row, 3.0) is None
+def test_plain_runs_differ_from_the_base_in_free_fields_alone_and_come_once() -> None:
+    def a_run(key: str, **fields: float) -> dict[str, object]:
+        training = {"learning_rate": 0.01, "router_rate": 1.0} | fields
+        return {"key": key, "config": {"model": {}, "training": training}}
+
+    rows = [a_run("base"), a_run("rate", learning_rate=0.02), a_run("router", router_rate=0.3), a_run("base")]
+    base = {"training.learning_rate": 0.01, "training.router_rate": 1.0}
+    assert [row["key"] for row in plain(rows, base, ["training.learning_rate"])] == ["base", "rate"]
+
+
+def test_changes_are_named_for_a_reader() -> None:
+    assert in_words("") == "the base"
+    assert in_words("warmup_fraction = 0.1") == "warm-up: 0.1"
+    assert in_words("scaled_gates = 1") == "gates summing to one at the start"
+
+
+def test_batches_are_compared_at_the_rates_of_the_rule_alone() -> None:
+    rows = [
+        (1e5, s, 1e13, 48, 2, batch, rate, 4 - s - 0.1 * (batch == 2) + (rate > 0.02))
+        for s in (0.0, 0.9)
+        for batch, rates in ((2, (0.007, 0.04)), (4, (0.01, 0.0101, 0.04)), (8, (0.014,)))
+        for rate in rates
+    ]
+    names = ["n_params_active", "sparsity", "flops", "d_model", "n_layers", "batch_size", "learning_rate", "loss"]
+    found = by_batch(pd.DataFrame(rows, columns=names), PeakRate(at_reference=0.01), noise=0.02)
+    assert found[["n 2", "n 4", "n 8"]].to_numpy().tolist() == [[1, 2, 1]] * 2
+    assert found["gain"].to_numpy() == pytest.approx(0.1)
+    assert found["error"].to_numpy() == pytest.approx(0.02 * 1.5**0.5)
+    assert mean_gain(found) == pytest.approx((0.1, 0.02 * 1.5**0.5 / 2**0.5))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib.laws.implications import runs_of_law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.paper import BUDGETS, SIZES, SPARSITIES
 
@@ -36,14 +37,7 @@ def epoch_fits(public_fits: ModuleType) -> ModuleType:
 @pytest.fixture(scope="session")
 def table3_runs() -> pd.DataFrame:
     """270 noise-free runs of the paper's law: five budgets, six sparsities, nine sizes."""
-    rows = [
-        (n, flops / (6 * (1 - s) * n), s, flops, (1 - s) * n)
-        for flops in BUDGETS
-        for s in SPARSITIES[:-1]
-        for n in np.geomspace(1e8, SIZES[1], 9)
-    ]
-    runs = pd.DataFrame(rows, columns=["N", "D", "S", "C", "Na"])
-    return runs.assign(L=ABNAR2025.loss(runs["N"], runs["D"], runs["S"]))
+    return runs_of_law(ABNAR2025, BUDGETS, SPARSITIES[:-1], np.geomspace(1e8, SIZES[1], 9))
 
 
 @pytest.fixture(scope="session")

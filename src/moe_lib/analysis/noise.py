@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import chi2
 
 from moe_lib.errors import InputError
 from moe_lib.ledger import Row
@@ -31,3 +32,16 @@ def seed_spread(rows: list[Row]) -> "pd.Series[float]":
 def _unseeded(row: Row) -> str:
     config = row["config"]
     return json.dumps(config | {"training": config["training"] | {"seed": None}}, sort_keys=True)
+
+
+def repeated_cells(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs of `isoflop_runs` whose cell (S, shape) has several seeds, with their loss `above` the cell's mean."""
+    cell = runs.groupby(["S", "shape"])["L"]
+    return runs.assign(above=runs["L"] - cell.transform("mean"))[cell.transform("size") > 1]
+
+
+def noise_interval(spread: float, repeated: pd.DataFrame) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation that was pooled over `repeated_cells`."""
+    freedom = len(repeated) - repeated.groupby(["S", "shape"]).ngroups
+    low, high = (spread * float(freedom / chi2.ppf(p, freedom)) ** 0.5 for p in (0.975, 0.025))
+    return low, high

@@ -44,6 +44,23 @@ def regret(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
     )
 
 
+def rates_tried(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
+    """The rule's rate beside the others that a cell tried, for cells that tried any.
+
+    `table` has d_model and n_layers too. Columns d_model, n_layers, the cell's three, rate (the rule's), loss (its mean
+    over seeds), n (seeds) and others (mean loss by rate).
+    """
+    keys, rows = ["d_model", "n_layers", *CELL], []
+    for labels, own in table.groupby(keys):
+        rate = rule(*own[CELL].to_numpy(float)[0])
+        at_rule = own.loc[own["learning_rate"] == rate, "loss"]
+        others = own[own["learning_rate"] != rate].groupby("learning_rate")["loss"].mean().to_dict()
+        if len(at_rule) and others:
+            found = {"rate": rate, "loss": at_rule.mean(), "n": len(at_rule), "others": others}
+            rows.append(dict(zip(keys, labels, strict=True)) | found)
+    return pd.DataFrame(rows)
+
+
 def above_vertex(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
     """The runs that `regret` rests on, with `offset` (log of the rate over the rule's) and `above` (loss over that at
     the fitted vertex of their cell); for a picture of the regret."""

@@ -22,12 +22,25 @@ LEDGER_COLUMNS = {
 }
 
 
-def finished(ledger: Ledger, *blocks: str, sweep: Path = GRID) -> list[Row]:
-    """Rows of the runs that a sweep, or some of its blocks, asks for, in its order; what has no row yet is left out.
+def finished(ledger: Ledger, *blocks: str, sweep: Path | None = None) -> list[Row]:
+    """Rows of the runs that a sweep (default: the grid), or some of its blocks, asks for, in its order; what has no row
+    yet is left out.
 
-    `InputError` if the package was installed without its repository, or for an unknown block.
+    `InputError` for an unknown block, a file that cannot be read, or if the package was installed without the grid.
     """
-    return ledger.select(run.key for run in read_sweep(require(sweep, "the selection of runs"), *blocks))
+    path = sweep or require(GRID, "the selection of our runs")
+    return ledger.select(run.key for run in read_sweep(path, *blocks))
+
+
+def census(ledger: Ledger, selections: Iterable[tuple[Path, tuple[str, ...]]]) -> pd.DataFrame:
+    """How far sweeps or blocks of them are: columns sweep, blocks, done, asked and diverged (of the done), in runs."""
+    table = []
+    for sweep, blocks in selections:
+        rows = finished(ledger, *blocks, sweep=sweep)
+        diverged = sum(row["status"] == "diverged" for row in rows)
+        named = {"sweep": sweep.name, "blocks": " + ".join(blocks)}
+        table.append(named | {"done": len(rows), "asked": len(read_sweep(sweep, *blocks)), "diverged": diverged})
+    return pd.DataFrame(table)
 
 
 def surface_runs(ledger: Ledger, blocks: Iterable[str] = SURFACES) -> pd.DataFrame:

@@ -1,11 +1,37 @@
 """Tuning runs as a table, and what one change does to their loss."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from moe_lib.ledger import Row
+from moe_lib.sweeps.peak_rate import PeakRate
+
+# What all comparisons share: the paper's settings as far as it has them.
+BASE: dict[str, Any] = {
+    "training.learning_rate": 0.01,
+    "training.batch_size": 4,
+    "training.warmup_fraction": 0.05,
+    "training.load_balance_weight": 0.02,
+    "training.router_rate": 1.0,
+    "training.expert_spread": 1.0,
+    "model.d_model": 48,
+    "model.scaled_gates": False,
+}
+FREE = ("training.learning_rate", "training.batch_size", "model.d_model")
+WORDS = {
+    "": "the base",
+    "expert_spread": "experts' own part of their start",
+    "scaled_gates": "gates summing to one at the start",
+    "router_rate": "router's rate over the common",
+    "load_balance_weight": "weight of load balancing",
+    "warmup_fraction": "warm-up",
+    "learning_rate": "peak learning rate",
+    "batch_size": "sequences a step",
+}
+NEAR = 1.6  # a rate within this factor of the rule's counts as the rule's
 
 
 def tuning_table(rows: list[Row]) -> pd.DataFrame:
@@ -50,8 +76,36 @@ def change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
     return None if len(changed) > 1 else "".join(changed)
 
 
-def steps_above(row: Row, loss: float) -> int | None:
-    """Steps that a run of the ledger needs until its training loss (mean over a bin of its curve) falls below `loss`;
-    None where it never does."""
-    curve = row["curve"]
-    return next((step for step, at in zip(curve["step"], curve["loss"], strict=True) if at < loss), None)
+def plain(rows: list[Row], base: dict[str, Any] = BASE, free: Collection[str] = FREE) -> list[Row]:
+    """The runs that differ from a base in nothing but the `free` fields, each once."""
+    fixed = {path: value for path, value in base.items() if path not in free}
+    return list({row["key"]: row for row in rows if change(row["config"], fixed) == ""}.values())
+
+
+def in_words(change: str) -> str:
+    """A `change` of `one_change` for a reader."""
+    field, _, value = change.partition(" = ")
+    return WORDS[field] + (f": {value}" if value and field != "scaled_gates" else "")
+
+
+def by_batch(tuned: pd.DataFrame, rule: PeakRate, noise: float) -> pd.DataFrame:
+    """Batches compared at the rates nearest to the rule's times the square root of the batch over four sequences.
+
+    A row per cell (flops, d_model, n_layers, sparsity) of the budgets in which several batches were tried: the mean
+    loss and the number of runs under each batch, `loss 2`, `n 2` and so on; `gain` of two sequences over four, nats,
+    and its `error` if `noise` is the standard deviation of one run.
+    """
+    ruled = [rule(*cell) for cell in tuned[["n_params_active", "sparsity", "flops"]].to_numpy()]
+    offset = np.abs(np.log(tuned["learning_rate"] / (ruled * np.sqrt(tuned["batch_size"] / 4))))
+    near = tuned[(offset < np.log(NEAR)) & tuned["flops"].isin(tuned[tuned["batch_size"] != 4]["flops"])]
+    cells = near.groupby(["flops", "d_model", "n_layers", "sparsity", "batch_size"])["loss"]
+    found: pd.DataFrame = cells.agg(["mean", "size"]).rename(columns={"mean": "loss", "size": "n"}).unstack()
+    found = found.set_axis([" ".join(map(str, column)) for column in found.columns], axis=1)
+    found = found[found["loss 2"].notna() & found["loss 4"].notna()]
+    error = noise * (1 / found["n 2"] + 1 / found["n 4"]) ** 0.5
+    return found.assign(gain=found["loss 4"] - found["loss 2"], error=error)
+
+
+def mean_gain(cells: pd.DataFrame) -> tuple[float, float]:
+    """Mean of the gains of some rows of `by_batch`, and its error."""
+    return float(cells["gain"].mean()), float(np.sqrt((cells["error"] ** 2).sum()) / len(cells))

@@ -5,6 +5,7 @@ s = -log(1-S) and log C, hence convex in (n, s): every optimum below is the only
 """
 
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,18 @@ def fewest_points(mse: float, huber: float, delta: float = HUBER_DELTA) -> float
     the same residuals; if the Huber loss is of log loss, n is larger still by at least the smallest loss in nats.
     """
     return huber / (delta * float(np.sqrt(mse)))
+
+
+def runs_of_law(
+    law: Law, budgets: Iterable[float], sparsities: Iterable[float], sizes: Iterable[float]
+) -> pd.DataFrame:
+    """Noise-free runs of a law in N, D and S: one for every budget, sparsity and size.
+
+    Columns N, D, S, C, Na and L; ideal convention, N_a = (1-S) N and D = C / (6 N_a).
+    """
+    rows = [(n, c / (6 * (1 - s) * n), s, c, (1 - s) * n) for c, s, n in product(budgets, sparsities, sizes)]
+    runs = pd.DataFrame(rows, columns=["N", "D", "S", "C", "Na"])
+    return runs.assign(L=law.loss(runs["N"], runs["D"], runs["S"]))
 
 
 def held_out_errors_expected(
