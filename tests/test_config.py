@@ -37,7 +37,7 @@ def test_sparsity_is_the_share_of_experts_a_token_does_not_use(a: int, b: int) -
         ({"granularity": 5}, "granularity = 5 has to divide 4 d_model = 192"),
         ({"n_layers": 0}, "n_layers = 0 is not allowed: input should be greater than or equal to 1"),
         ({"topk": 2}, "topk is not a field here; check its spelling"),
-        ({"sparsity": 1.0}, "sparsity = 1.0 has to lie in [0, 1)"),
+        ({"sparsity": 1.0}, "sparsity = 1.0 has to be in [0, 1)"),
         ({"sparsity": "much"}, "sparsity = 'much' has to be a number in [0, 1)"),
         ({"sparsity": 0.5, "n_experts": 2}, "sparsity and n_experts cannot both be given; leave one out"),
     ],

@@ -1,7 +1,7 @@
 """Parameters and FLOPs of a model, counted from its configuration alone (Appendices A.2 and C).
 
 FLOPs are per token, forward and backward together. A multiply and an add are two FLOPs, the backward pass costs
-twice the forward pass: 6 FLOPs a weight. As in the paper, attention counts all n_ctx positions (no causal
+twice the forward pass: 6 FLOPs per weight. As in the paper, attention counts all n_ctx positions (no causal
 halving), and norms, non-linearities, rotary positions and the embedding look-up are left out.
 """
 
@@ -22,7 +22,7 @@ CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 class ParameterCount:
     """Numbers of weights by kind, over all layers; `embeddings` as built (one matrix if tied, else two).
 
-    `layer_repeats` is how often a token meets the layers' weights; each time counts in N_a, which stands for FLOPs.
+    A token passes the layers `layer_repeats` times. N_a measures FLOPs, so each pass counts in it.
     """
 
     embedding_matrix: int
@@ -43,7 +43,7 @@ class ParameterCount:
 
     @property
     def active(self) -> int:
-        """N_a as built: every weight that one token meets, its K experts and all that is always on (A.2)."""
+        """N_a as built: every weight that one token uses, its K experts and all that is always on (A.2)."""
         return self.active_non_embedding + self.embeddings
 
     @property
@@ -58,7 +58,10 @@ class ParameterCount:
         return self.layer_repeats * passed + self.final_norm
 
     def active_under(self, convention: Convention) -> float:
-        """N_a under a convention: `ideal` (1 - S) N, or with `one-embedding` matrix, or with `two-embeddings`."""
+        """N_a under a convention: `ideal` is (1 - S) N; the others count one or two embedding matrices.
+
+        `InputError` for any other convention.
+        """
         if convention == "ideal":
             return (1 - self.sparsity) * self.total
         if convention in CONVENTIONS:
@@ -68,7 +71,7 @@ class ParameterCount:
 
 @dataclass(frozen=True)
 class FlopCount:
-    """FLOPs a token, forward and backward, by part."""
+    """FLOPs per token, forward and backward, by part."""
 
     attention_projections: int
     attention_scores: int
@@ -83,14 +86,14 @@ class FlopCount:
 
     @property
     def total(self) -> int:
-        """Eq. 9 and the router, which is not negligible where E / d_model is large; budgets use this."""
+        """Eq. 9 plus the router, which matters if E / d_model is large; budgets use this."""
         return self.eq9 + self.router
 
 
 def count_parameters(model: ModelConfig) -> ParameterCount:
     """Weights of a model, equal to the number of elements of the built one.
 
-    A router (d_model x E) stands in every layer, in the dense model too, where it has nothing to decide.
+    Every layer has a router (d_model x E). The dense model has one too, although it has nothing to decide.
     """
     d, layers = model.d_model, model.n_layers
     expert = 3 * d * model.d_expert
@@ -110,7 +113,7 @@ def count_parameters(model: ModelConfig) -> ParameterCount:
 
 
 def count_flops(model: ModelConfig) -> FlopCount:
-    """FLOPs a token of a model, as Appendix C counts them (Eq. 9 and the router's term)."""
+    """FLOPs per token of a model, as Appendix C counts them (Eq. 9 and the router's term)."""
     d, layers, weight = model.d_model, model.n_layers * model.layer_repeats, FLOPS_PER_WEIGHT
     return FlopCount(
         attention_projections=layers * weight * 4 * d**2,
@@ -122,5 +125,5 @@ def count_flops(model: ModelConfig) -> FlopCount:
 
 
 def tokens_for_budget(model: ModelConfig, flops: float) -> float:
-    """D: the tokens that a budget of `flops` pays for, the router's share included."""
+    """D: the tokens that a budget of `flops` buys; the router's FLOPs count."""
     return flops / count_flops(model).total

@@ -1,4 +1,4 @@
-"""What a run's budget buys, worked out once and handed on; needs no corpus and no torch."""
+"""What a run's budget buys, computed once; needs neither a corpus nor torch."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from moe_lib.errors import InputError
 
 BYTES_PER_WEIGHT = 16  # weight, gradient and Adam's two moments, each float32
 BYTES_PER_FLOAT = 4
-KEPT_WIDTHS = 4  # of d_model, that a layer keeps of every token for the backward pass: its input, q, k and v, at least
+KEPT_WIDTHS = 4  # widths d_model that a layer keeps per token for the backward pass: at least its input, q, k and v
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Plan:
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of one batch."""
+        """Tokens per batch."""
         return self.run.training.batch_size * self.run.model.context_length
 
     @property
@@ -36,23 +36,23 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """FLOPs really spent: the budget, rounded to whole steps."""
+        """FLOPs actually spent: the budget, rounded to whole steps."""
         return float(self.n_tokens) * self.flops_per_token
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of memory that training takes at the very least; attention, experts and logits come on top."""
+        """A lower bound on the bytes of memory for training; attention, experts and logits need more."""
         model = self.run.model
         kept = self.tokens_per_step * model.n_layers * model.layer_repeats * KEPT_WIDTHS * model.d_model
         weights = count_parameters(model).total * BYTES_PER_WEIGHT
-        return weights + (kept + self.n_steps) * BYTES_PER_FLOAT  # of every step the loss is kept
+        return weights + (kept + self.n_steps) * BYTES_PER_FLOAT  # the loss of every step is kept
 
     def epochs(self, n_corpus_tokens: int) -> float:
-        """How often the run reads a corpus of so many training tokens, if facts fill their whole share."""
+        """How often the run reads a corpus of `n_corpus_tokens`, if injected facts fill their whole share."""
         return self.n_tokens * (1 - self.run.training.fact_share) / n_corpus_tokens
 
     def require_epochs(self, epochs: float) -> None:
-        """`InputError` if the run reads its corpus more often than it may."""
+        """`InputError` if the run would read its corpus more than `max_epochs` times."""
         training = self.run.training
         if epochs > training.max_epochs:
             raise InputError(
@@ -61,7 +61,7 @@ class Plan:
             )
 
     def require_memory(self, n_bytes: int) -> None:
-        """`InputError` if the run plainly does not fit into `n_bytes` of memory, before anything is allocated."""
+        """`InputError` if the run cannot fit into `n_bytes` of memory; nothing is allocated."""
         training = self.run.training
         if self.n_bytes > n_bytes:
             raise InputError(
@@ -72,7 +72,7 @@ class Plan:
 
 
 def plan(run: RunConfig) -> Plan:
-    """The whole steps that come nearest to the budget, at least one."""
+    """The plan whose whole number of steps is nearest to the budget; at least one step."""
     tokens_per_step = run.training.batch_size * run.model.context_length
     n_steps = max(1, round(tokens_for_budget(run.model, run.training.flops) / tokens_per_step))
     return Plan(run, n_steps, count_flops(run.model).total)

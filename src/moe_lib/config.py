@@ -1,10 +1,10 @@
-"""What a run is: frozen values that refuse what makes no sense, in one sentence.
+"""Frozen configurations of a run; invalid input raises a one-sentence `InputError`.
 
-Symbols follow Appendix A of Abnar et al. (2025): E experts a layer (`n_experts`), K of them for each token
+Symbols follow Appendix A of Abnar et al. (2025): E experts per layer (`n_experts`), K of them for each token
 (`n_experts_active`), granularity G (a base MLP is G experts wide), sparsity S = (E - K) / E.
 
-A default never changes once rows stand in a ledger: a run's key is the hash of what differs from the defaults,
-so that a field added later leaves the older keys alone.
+Never change a default once a ledger has rows: a run's key is the hash of the fields that differ from their
+defaults. A field added later therefore leaves the older keys unchanged.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from moe_lib.errors import InputError
 
-# The bounds are generous, and keep all that follows within the range of float32 and of whole numbers that fit a word.
+# The bounds are generous; they keep all derived numbers within the range of float32 and of 64-bit integers.
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e3)]
@@ -35,8 +35,10 @@ MLP_RATIO = 4  # hidden width of a base GLU in units of d_model, Appendix C
 
 
 class Config(BaseModel):
-    """A frozen value; unknown or nonsensical fields raise `InputError` with one sentence. A text or a truth value is
-    no number."""
+    """A frozen configuration; an unknown field or an invalid value raises a one-sentence `InputError`.
+
+    Strings and booleans are rejected where a number is expected.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, ignored_types=(cached_property,))
 
@@ -46,7 +48,7 @@ class Config(BaseModel):
         except ValidationError as error:
             raise InputError(_first_sentence(error)) from None
         except TypeError:
-            raise InputError(f"{', '.join(fields)}: the name of every field has to be a text") from None
+            raise InputError(f"{', '.join(fields)}: every field name has to be a string") from None
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> Self:
@@ -54,12 +56,12 @@ class Config(BaseModel):
         return cls(**read_yaml(path))
 
     def with_(self, **changes: Any) -> Self:
-        """The same value with some fields changed, validated again."""
+        """A copy with some fields changed, validated again."""
         return type(self)(**(self.model_dump() | changes))
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e12 is a number, as in YAML 1.2; PyYAML reads it as a text."""
+    """Safe YAML in which 1e12 is a number, as in YAML 1.2; PyYAML reads it as a string."""
 
 
 _Loader.add_implicit_resolver(
@@ -68,13 +70,13 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """A YAML file's mapping; raises `InputError` where there is none."""
+    """A YAML file's mapping; `InputError` if the file cannot be read or holds no mapping."""
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no YAML ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: is not valid YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")
     return content
@@ -96,12 +98,12 @@ def _first_sentence(error: ValidationError) -> str:
 class ModelConfig(Config):
     """A decoder-only mixture-of-experts Transformer (Appendices A to C).
 
-    Widths in units, counts a layer. Each expert is a GLU of hidden width 4 d_model / G. With one expert the
-    model is the dense one (S = 0). `scaled_gates` multiplies the gates by a constant, so that a token's gates sum to
+    Widths are in units, expert counts are per layer. Each expert is a GLU of hidden width 4 d_model / G. A model with
+    one expert is dense (S = 0). `scaled_gates` multiplies the gates by a constant, so that a token's gates sum to
     about one at the start, as they do in the dense model; the paper's gates start at about K / E. With `layer_repeats`
-    above 1 the stack of layers is passed that many times with the same weights: sparsity below zero (Section 8).
-    `embedding_multiplier` scales the embeddings where they enter the residual stream, and not where they are tied to
-    the unembedding: at 1 they enter with a standard deviation of 0.02, far below what a layer adds to them.
+    above 1 a token passes the stack of layers that many times with the same weights, and sparsity falls below zero
+    (Section 8). `embedding_multiplier` scales the embeddings that enter the residual stream. It does not scale the
+    tied unembedding. At 1 embeddings enter with a standard deviation of 0.02, far below what a layer adds to them.
     """
 
     d_model: Count
@@ -147,8 +149,10 @@ class ModelConfig(Config):
 
     @property
     def sparsity(self) -> float:
-        """S = (E - K) / E, the share of experts that a token does not use (Eq. 7); an expert that it meets in every
-        one of r repeats counts r times, so that S falls below zero where layers are shared."""
+        """S = (E - K) / E, the share of experts that a token does not use (Eq. 7).
+
+        With shared layers an expert counts once per repeat, so S can fall below zero.
+        """
         return (self.n_experts - self.layer_repeats * self.n_experts_active) / self.n_experts
 
     @property
@@ -171,11 +175,11 @@ def experts_for_sparsity(sparsity: float) -> dict[str, int]:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise InputError(f"sparsity = {reprlib.repr(given)} has to be a number in [0, 1)")
     if not 0 <= given < 1:
-        raise InputError(f"sparsity = {given} has to lie in [0, 1)")
+        raise InputError(f"sparsity = {given} has to be in [0, 1)")
     value = float(given)
     active = Fraction(1 - value).limit_denominator(1000)
     if abs(float(active) - (1 - value)) > 1e-9:
-        raise InputError(f"sparsity = {sparsity} is no ratio (E - K) / E with at most 1,000 experts")
+        raise InputError(f"sparsity = {sparsity} is not a ratio (E - K) / E with at most 1,000 experts")
     return {
         "n_experts": active.denominator,
         "n_experts_active": active.numerator,
@@ -188,13 +192,14 @@ class TrainingConfig(Config):
 
     The budget is `flops` (forward and backward, router included); the number of tokens follows from it.
     `batch_size` counts sequences of the model's context length. `fact_share` of the sequences are injected facts, and
-    the rest are the corpus; a run that would read its corpus more than `max_epochs` times is refused. The router's rate
-    is `router_rate` times that of all else. `expert_spread` is how far a layer's experts start apart: at 1 they are
-    independent, at 0 they would be alike. With `precision` bfloat16 the inputs of the large products (projections,
-    experts, unembedding; forward and backward) are rounded to it in training, and all else is float32: sums, weights,
-    optimiser, router, norms, attention, loss, and the evaluation. `output_init` scales the initial weights of the maps
-    back into the residual stream; at 0 every layer starts by adding nothing. With a `muon_rate` Muon trains the
-    attention matrices, at that peak rate, and Adam all else; without one Adam trains everything, as in the paper.
+    the rest come from the corpus. A run that would read its corpus more than `max_epochs` times is rejected.
+    `learning_rate` is the peak learning rate; the router's is `router_rate` times it. `expert_spread` sets how much
+    a layer's experts differ at the start: at 1 they are independent, at 0 they would be equal. `precision` bfloat16
+    rounds the inputs of the large products (projections, experts, unembedding; forward and backward) in training.
+    All else stays float32: sums, weights, optimiser, router, norms, attention, loss, and the evaluation.
+    `output_init` scales the initial weights of the maps back into the residual stream; at 0 every layer starts by
+    adding nothing. With a `muon_rate` Muon trains the attention matrices at that peak learning rate, and Adam all
+    else; without one Adam trains everything, as in the paper.
     """
 
     flops: Positive
@@ -228,6 +233,6 @@ class RunConfig(Config):
 
     @property
     def key(self) -> str:
-        """Sixteen hexadecimal digits that stand for this run; equal runs have equal keys."""
+        """Sixteen hexadecimal digits that identify this run; equal runs have equal keys."""
         text = json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

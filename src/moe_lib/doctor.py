@@ -1,4 +1,4 @@
-"""What of this package can run on this machine, and why the rest cannot."""
+"""What can run on this machine, and why the rest cannot."""
 
 import os
 import platform
@@ -13,13 +13,13 @@ from moe_lib import machine
 from moe_lib.data.corpus import corpora_folder, data_root
 from moe_lib.extras import EXTRAS, how_to_install, missing_from
 
-SMALLEST_DISK = 1e9  # bytes; the reference corpus takes a quarter of it
+SMALLEST_DISK = 1e9  # bytes; the reference corpus fills a quarter of it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the table; `ok` is None where nothing depends on it by default."""
+    """One line of the table; `ok` is None if nothing depends on it by default."""
 
     what: str
     found: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding about this machine, cheap ones first; builds the native kernels if they are not there yet."""
+    """Every finding about this machine, cheap ones first; builds the native kernels if they are missing."""
     yield Finding("Python", platform.python_version())
     missing = missing_from("train")
     for name in EXTRAS["train"]:
@@ -41,18 +41,18 @@ def examine() -> Iterator[Finding]:
     if "torch" not in missing:
         yield from _torch()
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    yield Finding("browser", browser or "none of chromium and google-chrome; only make browser needs one")
-    yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains here by itself")
+    yield Finding("browser", browser or "neither chromium nor google-chrome; only make browser needs one")
+    yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains on this machine")
 
 
 def _disk(folder: Path) -> Finding:
-    standing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    free = shutil.disk_usage(standing).free
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(existing).free
     try:
-        tempfile.TemporaryFile(dir=standing).close()
+        tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
         return Finding(
-            "data folder", f"{folder}: cannot be written ({error.strerror}); set MOE_LIB_DATA to another", False
+            "data folder", f"{folder}: cannot be written ({error.strerror}); set MOE_LIB_DATA to another folder", False
         )
     return Finding("data folder", f"{folder}, {free / 1e9:.1f} GB free", free >= SMALLEST_DISK)
 
@@ -67,7 +67,7 @@ def _torch() -> Iterator[Finding]:
 
     from moe_lib.model.experts import NAMES, default_backend, problem_of
 
-    yield Finding("threads", f"{torch.get_num_threads()} of torch")
+    yield Finding("threads", f"torch uses {torch.get_num_threads()}")
     yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "no device; the CPU is used")
     problems = {name: problem_of(name) for name in NAMES}
     for name, problem in problems.items():

@@ -1,4 +1,4 @@
-"""What a user may see when something is not as it should be: one sentence, never a traceback."""
+"""Messages for users when something goes wrong: one sentence, never a traceback."""
 
 import sys
 import warnings
@@ -6,25 +6,25 @@ from typing import TextIO
 
 
 class InputError(ValueError):
-    """Raised where a wrong value enters; one sentence that names the field, the value and what is allowed.
+    """Raised where an invalid value enters; one sentence that names the field, the value and what is allowed.
 
     The command line prints it on standard error and exits with 2, without a traceback.
     """
 
 
 class Notice(UserWarning):
-    """Warned of where work goes on and the user should know why it goes on differently; one sentence."""
+    """Warns that work continues in another way than asked, and says why in one sentence."""
 
 
 def sentence(error: InputError | OSError) -> str:
-    """What went wrong, for a user: of the system's errors, the file and the system's words."""
+    """What went wrong, for a user; of an `OSError` the file and the system's message."""
     if isinstance(error, OSError):
         return f"{error.filename or 'a file'}: {error.strerror or error}"
     return str(error)
 
 
 def show_notices_plainly() -> None:
-    """Print a `Notice` as `moe-lib: sentence` on standard error from now on, and other warnings as before."""
+    """From now on print a `Notice` as `moe-lib: sentence` on standard error; other warnings print as before."""
     show = warnings.showwarning
 
     def shown(

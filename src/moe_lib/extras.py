@@ -1,13 +1,13 @@
-"""What the base package leaves to extras, and how an extra is installed.
+"""Optional dependencies by extra, and how to install one.
 
-Laws, fits, counts and the plan of a sweep need the base package alone.
+Laws, fits, counts and the dry run of a sweep need only the base package.
 """
 
 from importlib.util import find_spec
 
 from moe_lib.errors import InputError
 
-# Modules that each extra brings and that are imported by this package.
+# Modules of each extra that this package imports.
 EXTRAS = {
     "train": ("torch", "safetensors", "tokenizers", "datasketch", "statsmodels"),
     "eval": ("lm_eval",),
@@ -17,7 +17,7 @@ EXTRAS = {
 
 
 def how_to_install(extra: str) -> str:
-    """The command that installs an extra, in a checkout: this package is not in a registry."""
+    """The command that installs an extra in a checkout; this package is not in a registry."""
     return f"pip install -e '.[{extra}]'"
 
 

@@ -1,4 +1,4 @@
-"""What this machine is: its memory, and the features of its processor that matter here."""
+"""This machine's memory and the processor features that the kernels use."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 
 def memory_bytes() -> int:
-    """Memory that this process may have: the machine's, or the limit of its container where that is lower."""
+    """Memory available to this process, in bytes: the machine's, or its container's limit if that is lower."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([installed, *filter(None, map(_limit, CGROUP_LIMITS))])
 
@@ -19,23 +19,23 @@ def _limit(path: str) -> int | None:
         text = Path(path).read_text().strip()
     except OSError:
         return None
-    return int(text) if text.isdigit() else None  # "max" is none
+    return int(text) if text.isdigit() else None  # "max" means no limit
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name; the name of its architecture if the system reports nothing better."""
     return _cpuinfo().get("model name") or platform.processor() or platform.machine()
 
 
 def features() -> list[str]:
-    """Those of `FEATURES` that the processor has, by their names for people; empty where the system does not tell."""
+    """The `FEATURES` of the processor, by readable name; empty if the system does not report any."""
     cpuinfo = _cpuinfo()
     flags = f"{cpuinfo.get('flags', '')} {cpuinfo.get('Features', '')}".split()
     return [name for flag, name in FEATURES.items() if flag in flags]
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The first processor of Linux's list."""
+    """Fields of the first processor in Linux's list."""
     try:
         first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
     except OSError:

@@ -1,4 +1,4 @@
-"""What the paper fixes: its models, its budgets, its hyperparameters, and its fit of Eq. 6; numbers as printed.
+"""The paper's constants: its models, budgets, hyperparameters, and its fit of Eq. 6; numbers as printed.
 
 Abnar et al. (2025), arXiv:2501.12370, and its poster where the source says so.
 """
@@ -24,8 +24,8 @@ TABLE1: dict[str, tuple[float, ...]] = {  # hyperparameters under the names of `
     "router_z_weight": (0.001,),
 }
 
-# Starts of the exponents: 6^3 5^2 = 5,400 cells. With three values for each of log a to log d, and log e = 1.5, they
-# are the 437,400 starts of the search.
+# Starts of the exponents: 6^3 5^2 = 5,400 combinations. With three values for each of log a to log d, and
+# log e = 1.5, they make the 437,400 starts of the search.
 TABLE2: dict[str, tuple[float, ...]] = dict.fromkeys(("alpha", "beta", "gamma"), (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)) | (
     dict.fromkeys(("lambda", "delta"), (-1.0, -0.5, 0.0, 0.5, 1.0))
 )
@@ -44,7 +44,7 @@ TABLE3 = {
     "delta": 0.1603,
     "gamma": 0.1595,
 }
-ERRORS = {  # of that fit, Appendix E: on the runs fitted, and on those held out, of the highest sparsity
+ERRORS = {  # of that fit, Appendix E: on the fitted runs, and on the held-out runs of the highest sparsity
     "fitted": {"mse": 0.00056, "huber": 0.0036},
     "held out": {"mse": 0.0058, "huber": 0.0011},
 }
@@ -53,7 +53,7 @@ ERRORS = {  # of that fit, Appendix E: on the runs fitted, and on those held out
 def model(n_layers: int, sparsity: float) -> ModelConfig:
     """The shape family: 64 units of width per layer, K = G, E = 1/(1-S) (at S = .25 E = 4, G = 3), two embeddings.
 
-    `InputError` unless G divides the width, which at S = .25 takes a number of layers that is a multiple of three.
+    `InputError` unless G divides the width; at S = .25 the number of layers has to be a multiple of three.
     """
     fields: dict[str, Any] = {
         "d_model": ASPECT * n_layers,

@@ -12,9 +12,9 @@ LEDGER = RESULTS / "runs.jsonl"
 
 
 def require(path: Path, needed_by: str) -> Path:
-    """The path if it exists.
+    """The path if it exists; the package may be installed without its repository.
 
-    `InputError` says that `needed_by` needs it, since the package may be installed without its repository.
+    Otherwise `InputError`, whose sentence begins with `needed_by`.
     """
     if not path.exists():
         raise InputError(

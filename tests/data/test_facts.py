@@ -110,7 +110,7 @@ def test_a_run_without_facts_injects_nothing(small_run: RunConfig, small_corpus:
 
 
 def test_too_few_tokens_for_an_injection_are_refused(prose_corpus: TokenCorpus) -> None:
-    with pytest.raises(InputError, match=r"training.fact_share = 0.04 of 100 windows is too little"):
+    with pytest.raises(InputError, match=r"training.fact_share = 0.04 of 100 windows is too small"):
         inject_facts(prose_corpus.tokenizer, 0.04, 100, 256, seed=0)
 
 

@@ -138,7 +138,7 @@ def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"does not fit its tokens .{name}"):
+    with pytest.raises(InputError, match=f"does not match its tokens .{name}"):
         open_corpus(folder, 300, tmp_path)
     assert open_corpus(folder, 300, prepare(folder, 300, tmp_path).root.parents[1])
 
@@ -147,8 +147,8 @@ def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
     ("corpus", "vocab_size", "sentence"),
     [
         ("nowhere", 300, "corpus = 'nowhere' has to be"),
-        ("empty", 300, "holds 0 documents"),
-        ("text", 256, r"vocab_size = 256 has to lie in \[257, 65535\]"),
+        ("empty", 300, "has 0 documents"),
+        ("text", 256, r"vocab_size = 256 has to be in \[257, 65535\]"),
         ("text", 65_536, "vocab_size = 65536"),
         ("broken.jsonl", 300, "line 2 has no field text"),
         ("binary.txt", 300, "has to be text in UTF-8"),

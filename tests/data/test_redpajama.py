@@ -36,7 +36,7 @@ def test_a_row_without_text_is_named(tmp_path: Path) -> None:
 
 def test_a_network_that_is_not_there_is_one_sentence() -> None:
     with (
-        pytest.raises(InputError, match=r"the sample cannot be fetched \(TimeoutError: nobody answers\)"),
+        pytest.raises(InputError, match=r"the sample cannot be downloaded \(TimeoutError: nobody answers\)"),
         fetched("the sample"),
     ):
         raise TimeoutError("nobody answers")

@@ -99,6 +99,6 @@ def test_a_file_with_the_right_hash_is_not_fetched_again(tmp_path: Path, monkeyp
 def test_what_pip_cannot_bring_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, "", "WARNING: a\nERROR: no such file\n")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(InputError, match=r"x==1 cannot be fetched by pip \(ERROR: no such file\)"):
+    with pytest.raises(InputError, match=r"x==1 cannot be downloaded by pip \(ERROR: no such file\)"):
         fetch(Pin("x==1", "x-1-py3-none-any.whl", "0" * 64), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -66,7 +66,7 @@ blocks:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("sparsity: [0, 0.75, 0.9]", "sparsity: [1.5]"), "sparsity = 1.5 has to lie in"),
+        (("sparsity: [0, 0.75, 0.9]", "sparsity: [1.5]"), "sparsity = 1.5 has to be in"),
         (("d_model: 16", "d_modle: 16"), "model.d_modle is not a field here"),
         (("grid:", "girds:"), "girds is not a field here"),
         (("{flops: 1.0e+9}", "{}"), "training.flops is missing"),

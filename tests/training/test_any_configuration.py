@@ -182,9 +182,9 @@ def test_the_memory_that_is_demanded_is_less_than_what_is_taken(small_run: RunCo
     [
         ("model: {d_model: 1e2}", "model.d_model = 100.0 is not allowed: input should be a valid integer"),
         ("1: 2", "run.yaml: has to be a mapping"),
-        ("model: {1: 2}", "the name of every field has to be a text"),
-        ("a: 2001-99-99", "run.yaml: is no YAML"),
-        ("a: " + "[" * 5000, "run.yaml: is no YAML"),
+        ("model: {1: 2}", "every field name has to be a string"),
+        ("a: 2001-99-99", "run.yaml: is not valid YAML"),
+        ("a: " + "[" * 5000, "run.yaml: is not valid YAML"),
         (
             "{model: {d_model: 8, n_layers: 1, n_heads: 1}, training: {flops: 1}, corpus: ''}",
             "corpus = '' is not allowed",

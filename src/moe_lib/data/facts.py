@@ -1,7 +1,7 @@
-"""Invented facts: people who do not exist, with towns, trades and telephone numbers, injected 1, 4, 16 or 64 times.
+"""Invented facts: towns, trades and telephone numbers of people who do not exist, injected 1, 4, 16 or 64 times.
 
-What a model knows of them it can only have from training, and how often it read them is known exactly. The same world,
-from the same seed, asks the questions (`evaluation`). A world with more people holds those of every smaller one.
+A model can know these facts only from training, and we know exactly how often it read each. `evaluation` builds its
+questions from the same world, with the same seed. A larger world contains all people of every smaller one.
 """
 
 import itertools
@@ -15,7 +15,7 @@ EXPOSURES = (1, 4, 16, 64)
 
 KINDS = ("town", "trade", "number")
 
-# The first wording of a kind is the one that questions use; the answer ends it.
+# Questions use the first wording of a kind, which ends with the answer.
 WORDINGS = {
     "town": (
         "{name} was born in {answer}.",
@@ -63,7 +63,7 @@ N_PROVINCES = 12
 
 @dataclass(frozen=True)
 class Person:
-    """Someone with one fact of each kind, injected `exposure` times."""
+    """A person with one fact of each kind, injected `exposure` times."""
 
     name: str
     town: str
@@ -78,7 +78,7 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """Everyone and everywhere, from a seed. Each exposure has `people_per_exposure` people."""
+    """All invented people and places of a seed. Each exposure has `people_per_exposure` people."""
 
     seed: int
     people_per_exposure: int
@@ -95,12 +95,12 @@ class World:
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Those whose facts are injected, by exposure; their family names are all different."""
+        """The people whose facts are injected, with exposures in turn; their family names are all different."""
         injected = (person for person in self._everyone() if person.exposure)
         return tuple(itertools.islice(injected, self.people_per_exposure * len(EXPOSURES)))
 
     def strangers(self, count: int) -> tuple[Person, ...]:
-        """People whom no world with this seed ever injects, however large; exposure 0."""
+        """People with exposure 0: no world with this seed, however large, injects their facts."""
         return tuple(itertools.islice((person for person in self._everyone() if not person.exposure), count))
 
     def passages(self) -> list[str]:
@@ -111,14 +111,14 @@ class World:
         return passages
 
     def others(self, kind: str, person: Person, count: int, generator: random.Random) -> list[str]:
-        """Wrong answers: those of people with the same exposure, so that how common an answer is gives nothing away."""
+        """Wrong answers: those of people with the same exposure, so that an answer's frequency does not reveal it."""
         peers = [peer.answer(kind) for peer in self.people if peer.exposure == person.exposure]
         pool = {"town": self.towns, "trade": TRADES, "number": [_number(generator) for _ in range(2 * count)]}[kind]
         drawn = generator.sample(peers, len(peers)) + generator.sample(pool, len(pool))
         return list(dict.fromkeys(answer for answer in drawn if answer != person.answer(kind)))[:count]
 
     def _everyone(self) -> Iterator[Person]:
-        """All people there could be, without end; every fifth is a stranger."""
+        """An endless sequence of people; every fifth is a stranger."""
         exposures = (*EXPOSURES, 0)
         generator = self._random("people")
         for index, family in enumerate(_invented(self._random("families"), 2, ("", "en", "er"))):
@@ -135,17 +135,17 @@ class World:
 
 
 def state(kind: str, name: str, answer: str, wording: int = 0) -> str:
-    """One sentence with one fact."""
+    """A sentence that states one fact."""
     return WORDINGS[kind][wording].format(name=name, answer=answer)
 
 
 def ask(kind: str, name: str) -> str:
-    """The first wording up to the answer, without the space before it."""
+    """The first wording up to the answer, without the space before the answer."""
     return WORDINGS[kind][0].split("{answer}")[0].format(name=name).rstrip()
 
 
 def _passage(person: Person, generator: random.Random, turn: int) -> str:
-    """All facts of a person once; the wordings take turns."""
+    """All facts of a person once, in the wording of this turn."""
     kinds = list(KINDS)
     generator.shuffle(kinds)
     return " ".join(state(kind, person.name, person.answer(kind), turn % len(WORDINGS[kind])) for kind in kinds)
@@ -156,7 +156,7 @@ def _number(generator: random.Random) -> str:
 
 
 def _invented(generator: random.Random, syllables: int, endings: Sequence[str]) -> Iterator[str]:
-    """Different invented names, without end."""
+    """An endless sequence of different invented names."""
     seen: set[str] = set()
     while True:
         stem = "".join(generator.choice(_ONSETS) + generator.choice(_VOWELS) for _ in range(syllables))

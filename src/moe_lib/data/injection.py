@@ -1,7 +1,7 @@
 """Fact injection: whole windows of passages about invented people, spread over a run's training.
 
-The number of people follows from the run's own tokens, so that facts with an exposure of 64 are injected 64 times in
-every run, long or short.
+The number of people follows from the run's tokens, so that every run, long or short, injects a fact of exposure 64
+exactly 64 times.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,16 @@ from moe_lib.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PILOT = 4  # people per exposure, from whom the room that one takes is measured
+PILOT = 4  # people per exposure in a small world that measures how many windows a person needs
 
 
 @dataclass(frozen=True)
 class Injection:
-    """The injected facts of a run: `windows_WT` uint16 [W, context_length + 1], each read once, and `positions_W`
-    (ascending), their places among all windows that the run reads."""
+    """The injected facts of a run.
+
+    `windows_WT`: uint16 [W, context_length + 1], each read once; `positions_W`: their positions among all windows of
+    the run, ascending.
+    """
 
     world: World
     windows_WT: Tokens
@@ -34,22 +37,21 @@ class Injection:
         return len(self.windows_WT)
 
     def rank(self, position: int) -> tuple[int, bool]:
-        """How many injected windows are before a position, and whether one is there."""
+        """How many injected windows precede a position, and whether one is at it."""
         before, after = np.searchsorted(self.positions_W, [position, position + 1])
         return int(before), bool(after > before)
 
 
 def inject_facts(tokenizer: "Tokenizer", share: float, n_windows: int, context_length: int, seed: int) -> Injection:
-    """As many people as a share of a run's windows has room for, injected at places that `seed` draws.
+    """Inject the facts of as many people as fit into a share of the windows, at positions drawn with `seed`.
 
-    Raises `InputError` where there is no room for one person of each exposure, or where the context is too short
-    for a passage.
+    Raises `InputError` if one person of each exposure does not fit, or if a passage does not fit into the context.
     """
     capacity = int(share * n_windows)
     people = capacity * PILOT // len(_pack(tokenizer, World(SEED, PILOT), context_length))
     if people < 1:
         raise InputError(
-            f"training.fact_share = {share:g} of {n_windows:,} windows is too little to inject a fact {max(EXPOSURES)} "
+            f"training.fact_share = {share:g} of {n_windows:,} windows is too small to inject a fact {max(EXPOSURES)} "
             "times; set it to 0, or train on more tokens"
         )
     world = World(SEED, people)
@@ -67,7 +69,7 @@ def injection(plan: Plan, tokenizer: "Tokenizer") -> Injection | None:
 
 
 def _pack(tokenizer: "Tokenizer", world: World, context_length: int) -> Tokens:
-    """Passages one after the other, each after an end of text; none is cut, and ends of text fill what is left."""
+    """Passages packed into windows, each behind an end-of-text token; none is cut, and end-of-text fills the rest."""
     end, width = end_of_text(tokenizer), context_length + 1
     rows: list[list[int]] = [[]]
     for encoding in tokenizer.encode_batch_fast(world.passages()):

@@ -1,4 +1,4 @@
-"""`prepare` builds a corpus or finds that it stands; `open_corpus` reads one that stands."""
+"""`prepare` builds a corpus, or verifies the existing one; `open_corpus` reads an existing one."""
 
 import fcntl
 import re
@@ -15,48 +15,48 @@ from moe_lib.errors import InputError
 from moe_lib.extras import require_extra
 from moe_lib.files import whole_file
 
-MIN_VOCAB_SIZE = 257  # every byte and the end of text
+MIN_VOCAB_SIZE = 257  # every byte, and end-of-text
 
 
 def prepare(
     corpus: str = "embedded", vocab_size: int = 1024, root: Path | None = None, say: Say = lambda line: None
 ) -> TokenCorpus:
-    """Build a corpus, or verify in seconds the one that stands.
+    """Build a corpus, or verify the existing one within seconds.
 
     `corpus` is one of `KNOWN` in `recipes`, or a file or folder of text. An interrupted build leaves the old
-    corpus intact. Raises `InputError` for a corpus that cannot be found, text that is empty, a vocabulary out of range.
+    corpus intact. Raises `InputError` for a corpus that cannot be found, empty text, or a vocabulary out of range.
     """
     if not MIN_VOCAB_SIZE <= vocab_size <= MAX_VOCAB_SIZE:
-        raise InputError(f"vocab_size = {vocab_size} has to lie in [{MIN_VOCAB_SIZE}, {MAX_VOCAB_SIZE}]")
+        raise InputError(f"vocab_size = {vocab_size} has to be in [{MIN_VOCAB_SIZE}, {MAX_VOCAB_SIZE}]")
     require_extra("train", f"corpus = '{corpus}' has to be prepared, which")
     path = corpora.manifest_path(recipe_name(corpus), vocab_size, root)
     recipe = find_recipe(corpus, downloads=path.parent.parent / "downloads")
     fingerprint = recipe.fingerprint(vocab_size)
-    if standing := _standing(path, fingerprint, say):
-        return standing
+    if existing := _existing(path, fingerprint, say):
+        return existing
     with _only_builder(path) as folder:
-        standing = _standing(path, fingerprint, lambda line: None)  # another process may just have built it
-        return standing or _publish(build(recipe, vocab_size, folder, say), folder, path)
+        existing = _existing(path, fingerprint, lambda line: None)  # another process may just have built it
+        return existing or _publish(build(recipe, vocab_size, folder, say), folder, path)
 
 
-def _standing(path: Path, fingerprint: str, say: Say) -> TokenCorpus | None:
-    """The corpus that stands, if it is whole and its sources are still the same."""
+def _existing(path: Path, fingerprint: str, say: Say) -> TokenCorpus | None:
+    """The existing corpus, if it is complete and its sources are unchanged."""
     if not path.exists():
         return None
     try:
-        standing = corpora.read_corpus(path)
+        existing = corpora.read_corpus(path)
     except InputError as error:
-        say(f"{error}: building anew")
+        say(f"{error}: rebuilding")
         return None
-    if standing.manifest.fingerprint != fingerprint:
-        say("the sources have changed: building anew")
+    if existing.manifest.fingerprint != fingerprint:
+        say("the sources have changed: rebuilding")
         return None
-    return standing
+    return existing
 
 
 @contextmanager
 def _only_builder(path: Path) -> Iterator[Path]:
-    """An empty folder to build in, while no other process builds the same corpus; a killed build's leavings go."""
+    """An empty folder to build in; other builders of this corpus wait, and leftovers of a killed build are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent / f".building-{path.stem}"
     with open(path.parent / f".{path.stem}.lock", "w") as lock:
@@ -70,7 +70,7 @@ def _only_builder(path: Path) -> Iterator[Path]:
 
 
 def open_corpus(corpus: str = "embedded", vocab_size: int = 1024, root: Path | None = None) -> TokenCorpus:
-    """A corpus that has been prepared; `InputError` where it has not, or where manifest and tokens do not fit."""
+    """A prepared corpus; `InputError` if it has not been prepared, or if manifest and tokens do not match."""
     path = corpora.manifest_path(recipe_name(corpus), vocab_size, root)
     if not path.exists():
         raise InputError(
@@ -81,14 +81,14 @@ def open_corpus(corpus: str = "embedded", vocab_size: int = 1024, root: Path | N
 
 
 def _publish(manifest: Manifest, built: Path, path: Path) -> TokenCorpus:
-    """Put the built files in place; the manifest, replaced in one step, comes last, and then the old tokens go."""
+    """Move the built files into place, then replace the manifest atomically, then remove the old tokens."""
     folder = path.parent / manifest.folder
     folder.mkdir(exist_ok=True)
     for name in FILES:
         (built / name).replace(folder / name)
     with whole_file(path) as temporary:
         temporary.write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-    ours = re.compile(re.escape(path.stem) + "-[0-9a-f]{12}")  # a longer name is another corpus's
+    ours = re.compile(re.escape(path.stem) + "-[0-9a-f]{12}")  # a longer name belongs to another corpus
     for old in path.parent.iterdir():
         if ours.fullmatch(old.name) and old != folder:
             shutil.rmtree(old, ignore_errors=True)

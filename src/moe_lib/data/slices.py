@@ -1,4 +1,4 @@
-"""Named slices of text: where a corpus's documents come from, and under which licence."""
+"""Named slices of text: the sources of a corpus's documents, and their licences."""
 
 import ast
 import hashlib
@@ -14,12 +14,12 @@ from moe_lib.errors import InputError
 from moe_lib.files import sha256_of
 
 MIN_DOCUMENT = 200  # characters; shorter docstrings are signatures, not prose
-MAX_PIECE = 8_000  # characters of one document where a file of plain text is cut at paragraphs
+MAX_PIECE = 8_000  # characters per document when a file of plain text is cut at paragraphs
 
 
 @dataclass(frozen=True)
 class TextSlice:
-    """One source of a mixture. `sources` (name -> version or hash) stands for the text without reading it."""
+    """One source of a mixture. `sources` (name -> version or hash) identifies the text without reading it."""
 
     name: str
     prose: bool
@@ -35,7 +35,7 @@ EMBEDDED_SOURCE_BYTES = 8_000_000  # enough code to learn its form; more would o
 
 
 def embedded_slices() -> list[TextSlice]:
-    """English docstrings and source code of packages that this project's dependencies install: no download."""
+    """English docstrings and source code of installed dependencies; needs no download."""
     versions = {name: importlib.metadata.version(name) for name in EMBEDDED_PACKAGES}
     files = [path for name in EMBEDDED_PACKAGES for path in _modules_of(name)]
     parsed: list[tuple[str, str]] = []
@@ -47,7 +47,7 @@ def embedded_slices() -> list[TextSlice]:
 
     def code() -> Iterator[str]:
         room = EMBEDDED_SOURCE_BYTES
-        # An even choice, and one that is independent of the split, which goes by the first bytes of the key.
+        # An even sample, independent of the held-out split, which uses the first bytes of the key.
         for _, source in sorted(split_all(), key=lambda pair: hashlib.sha256(pair[1].encode()).digest()[::-1]):
             room -= len(source)
             if room < 0:
@@ -68,7 +68,7 @@ def _modules_of(package: str) -> list[Path]:
 
 
 def split_module(source: str) -> tuple[str, str]:
-    """A Python module as (its docstrings, its source without them); ("", "") where it does not parse."""
+    """A Python module as (its docstrings, its source without them); ("", "") if it does not parse."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -94,10 +94,10 @@ TEXT_SUFFIXES = (".txt", ".md", ".rst", ".jsonl")
 
 
 def path_slices(path: Path) -> list[TextSlice]:
-    """One slice from a file of text, a JSONL file with a `text` a row, or a folder of them."""
+    """One slice from a file of text, a JSONL file with one `text` per row, or a folder of such files."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in TEXT_SUFFIXES)
     if not files:
-        raise InputError(f"corpus = '{path}' has no file that ends in {', '.join(TEXT_SUFFIXES)}")
+        raise InputError(f"corpus = '{path}' has no file whose name ends in {', '.join(TEXT_SUFFIXES)}")
     sources = {str(file.relative_to(path.parent)): sha256_of(file) for file in files}
 
     def read() -> Iterator[str]:
@@ -108,7 +108,7 @@ def path_slices(path: Path) -> list[TextSlice]:
 
 
 def jsonl_texts(path: Path) -> Iterator[str]:
-    """The field `text` of every row (RedPajama's schema); `InputError` names the row that has none."""
+    """The field `text` of every row (RedPajama's schema); `InputError` names the line of a row without one."""
     for number, row in jsonl_rows(path):
         text = row.get("text") if isinstance(row, dict) else None
         if not isinstance(text, str):
@@ -117,12 +117,12 @@ def jsonl_texts(path: Path) -> Iterator[str]:
 
 
 def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Every line's number and value; `InputError` names the line that is no JSON, or whose text is not Unicode."""
+    """Every line's number and value; `InputError` names a line that is not JSON or not valid Unicode."""
     with open(path, "rb") as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 row = json.loads(line.decode("utf-8"))
-                json.dumps(row, ensure_ascii=False).encode("utf-8")  # refuses "\ud800", half of a character
+                json.dumps(row, ensure_ascii=False).encode("utf-8")  # rejects "\ud800", half of a character
             except (ValueError, RecursionError):
                 raise InputError(f"{path}: line {number} has to be JSON of whole characters in UTF-8") from None
             yield number, row
@@ -137,7 +137,7 @@ def _pieces(path: Path) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """A text cut between paragraphs into pieces of at most `MAX_PIECE` characters; a longer paragraph stays whole."""
+    """Cut a text between paragraphs into pieces of at most `MAX_PIECE` characters; longer paragraphs stay whole."""
     piece: list[str] = []
     size = 0
     for paragraph in text.split("\n\n"):

