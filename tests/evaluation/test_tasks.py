@@ -35,7 +35,7 @@ CHOICE = {"query": "Grass is", "choices": ["green", "loud"], "gold": 0}
         (CHOICE | {"choices": 5}, "line 2 has choices = 5, which has to be a list"),
         (CHOICE | {"choices": "right"}, "line 2 has choices = 'right', which has to be a list"),
         ({"context_options": "Ann", "continuation": "ran.", "gold": 1}, "line 2 has context_options = 'Ann'"),
-        (["no", "object"], "line 2 is no JSON object"),
+        (["no", "object"], "line 2 is not a JSON object"),
         (CHOICE | {"query": "half \ud800"}, "line 2 has to be JSON of whole characters in UTF-8"),
     ],
 )

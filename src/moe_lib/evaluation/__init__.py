@@ -1,4 +1,4 @@
-"""What a trained model is asked; it never trains."""
+"""Evaluates trained models; nothing here trains."""
 
 from moe_lib.evaluation.record import evaluate
 from moe_lib.evaluation.scoring import LanguageModel

@@ -16,7 +16,7 @@ MAX_GENERATED = 64
 class HarnessModel(LM):  # type: ignore[misc]  # the harness has no types
     """A model and its tokenizer behind `lm_eval.api.model.LM`; for `lm_eval.simple_evaluate(model=...)`.
 
-    Context and continuation are encoded apart; a context that does not fit loses its beginning.
+    Context and continuation are encoded separately. A context that does not fit loses its beginning.
     """
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -24,12 +24,12 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness has no types
         self.model, self.tokenizer = model, tokenizer
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Log-likelihood (nats) of each continuation, and whether greedy decoding would say the same."""
+        """Log-likelihood (nats) of each continuation, and whether greedy decoding would produce it."""
         pairs = [encode_request(self.tokenizer, *request.args) for request in requests]
         return [(-one.nll, one.greedy) for one in score(self.model, pairs)]
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-        """Log-likelihood of whole texts; each token is scored once, with as much before it as fits."""
+        """Log-likelihood of whole texts; each token is scored once, with as much context as fits."""
         limit, totals = self.model.config.context_length, []
         for request in requests:
             ids = self.tokenizer.encode(request.args[0], add_special_tokens=False).ids

@@ -1,4 +1,4 @@
-"""Answers to the probes, as numbers: nats of the right answer, accuracy beside chance, and how many were asked."""
+"""Results of the probes: nats of the right answer, accuracy beside chance, and the number of questions."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,14 +18,15 @@ PASSAGE_TOKENS = 64
 
 
 def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> dict[str, Any]:
-    """Every probe by group: `nll` and `nll_standard_error` (nats an answer), `accuracy`, `chance`, `n`, and where there
-    are choices the `margin` in nats of the right one over the best wrong one. `n_truncated` counts contexts that did
-    not fit and lost their beginning; `n_too_long` questions that were not asked, since an answer alone is longer than
-    the model's context; where none is left, the two counts stand alone.
+    """Every probe by group: `nll` and `nll_standard_error` (nats per answer), `accuracy`, `chance` and `n`.
 
-    Two differences in nats of the same answer after the same wording, each a mean over pairs: `knowledge`, by exposure,
-    a stranger's name minus the right one, positive where the name brings its fact to mind; `reading_gain`, the right
-    name closed-book (injected 64 times) minus open-book, positive where reading beats remembering.
+    With several choices, `margin` is the lead of the right one over the best wrong one, in nats. `n_truncated` counts
+    contexts that did not fit and lost their beginning. `n_too_long` counts questions that were not asked, because an
+    answer alone is longer than the model's context; if no question is left, only `n` and `n_too_long` are given.
+
+    Two differences compare the nats of the same answer after the same wording, each as a mean over pairs. `knowledge`,
+    by exposure, is a stranger's name minus the right one; it is positive if the name recalls its fact. `reading_gain`
+    is the right name closed-book (injected 64 times) minus open-book; it is positive if reading beats recall.
     """
     asked = questions(corpus, world)
     answers = _answer(model, corpus, asked)
@@ -45,7 +46,7 @@ def ask_probes(model: LanguageModel, corpus: TokenCorpus, world: World | None) -
 
 
 def _answer(model: LanguageModel, corpus: TokenCorpus, asked: Sequence[Question]) -> list[list[Score]]:
-    """The scores of each question's choices; none where one of them does not fit."""
+    """The scores of each question's choices; empty if one choice does not fit."""
     encoded = [[encode_request(corpus.tokenizer, one.context, choice) for choice in one.choices] for one in asked]
     fitting = [requests if fits(model, requests) else [] for requests in encoded]
     scores = iter(score(model, list(itertools.chain.from_iterable(fitting))))
@@ -60,7 +61,7 @@ def _groups(asked: Sequence[Question]) -> dict[tuple[str, str], list[int]]:
 
 
 def _result_of(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
-    """Right answers come first; among several the one with the lowest sum of nats is chosen, by `margin` on average."""
+    """Summary of the scores; the first answer is right, and the model chooses the one with the lowest sum of nats."""
     n_asked = len(answers)
     answers = [choices for choices in answers if choices]
     counts = {"n": len(answers), "n_too_long": n_asked - len(answers)}
@@ -88,13 +89,13 @@ def _result_of(answers: Sequence[Sequence[Score]]) -> dict[str, Any]:
 
 
 def _difference(nll: dict[tuple[str, str], float], minuend: str, subtrahend: str, within: str) -> dict[str, float]:
-    """Mean over the pairs that both probes asked, of those with `within` in their name."""
+    """Mean difference over the pairs in both probes whose name contains `within`."""
     pairs = [pair for probe, pair in nll if probe == minuend and within in pair and (subtrahend, pair) in nll]
     return _mean(np.array([nll[minuend, pair] - nll[subtrahend, pair] for pair in pairs]))
 
 
 def repeated_passages(model: LanguageModel, corpus: TokenCorpus) -> dict[str, Any]:
-    """Nats a token of held-out passages read for the first and for the second time in one context."""
+    """Nats per token of held-out passages read for the first and for the second time in one context."""
     width = min(PASSAGE_TOKENS, (model.config.context_length - 1) // 2)
     documents = corpus.heldout_documents
     long = documents[documents["stop"] - documents["start"] > width].head(PASSAGES)
@@ -133,7 +134,7 @@ def associative_recall(
 
 
 def repeats_trigram(tokens: npt.NDArray[np.uint16], context_length: int) -> npt.NDArray[np.bool_]:
-    """For each of `tokens[1:]`: did the trigram that it ends stand earlier in its window?"""
+    """For each of `tokens[1:]`, whether the trigram that ends with it occurred earlier in its window."""
     marks = np.zeros(len(tokens) - 1, dtype=bool)
     ids = tokens.tolist()
     for start in range(0, len(ids) - 1, context_length):

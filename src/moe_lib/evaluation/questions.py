@@ -1,7 +1,7 @@
-"""The probes: what models are asked that were trained on our corpora, from the same seeds every time.
+"""The probes: questions to models trained on our corpora, always from the same seeds.
 
-World knowledge asks injected facts closed-book; reading comprehension asks the same with unseen names and the fact in
-the context; language understanding asks for last words and minimal pairs; reasoning joins two sentences.
+World knowledge asks injected facts closed-book. Reading comprehension asks the same with unseen names and the fact in
+the context. Language understanding asks for last words and minimal pairs. Reasoning joins two sentences.
 """
 
 import random
@@ -13,20 +13,23 @@ from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import EXPOSURES, KINDS, SEED, World, ask, state
 
 N_CHOICES = 4
-CLOSED_BOOK = 40  # questions of one kind at one exposure
-OPEN_BOOK = 32  # questions of one kind
+CLOSED_BOOK = 40  # questions per kind and exposure
+OPEN_BOOK = 32  # questions per kind
 TWO_HOP = 40
 LAST_WORDS = 150
 LAST_WORD_TOKENS = 160
-MINIMAL_PAIRS = 40  # of each phenomenon
+MINIMAL_PAIRS = 40  # pairs per phenomenon
 PEOPLE_IN_CONTEXT = 4
 PEOPLE_IN_TWO_HOP = 3
 
 
 @dataclass(frozen=True)
 class Question:
-    """A context and choices that may follow it; the first choice is right. One choice alone: only its likelihood and
-    whether greedy decoding says it are looked at. `pair` joins questions that are compared one by one."""
+    """A context and choices that may follow it; the first choice is right.
+
+    With a single choice only its likelihood and whether greedy decoding produces it are recorded. `pair` joins
+    questions that are compared one by one.
+    """
 
     probe: str
     group: str
@@ -45,7 +48,7 @@ def questions(corpus: TokenCorpus, world: World | None) -> list[Question]:
 def closed_book(world: World) -> Iterator[Question]:
     """World knowledge: each kind of fact at each exposure, with nothing in the context.
 
-    Beside each question stands its control, `closed_book_stranger`: the same answer after a name never injected.
+    Each question has a control, `closed_book_stranger`: the same answer after a name that was never injected.
     """
     generator = random.Random(f"{world.seed} closed book")
     for kind in KINDS:
@@ -62,7 +65,7 @@ def closed_book(world: World) -> Iterator[Question]:
 def open_book(world: World) -> Iterator[Question]:
     """Reading comprehension: the same wordings and answers, about people never named in training.
 
-    Each context is about four strangers; the wrong choices are what it says of the others.
+    Each context is about four strangers; the wrong choices are the facts of the other three.
     """
     generator = random.Random(f"{world.seed} open book")
     often = max(EXPOSURES)
@@ -80,7 +83,7 @@ def open_book(world: World) -> Iterator[Question]:
 
 
 def two_hop(world: World) -> Iterator[Question]:
-    """Reasoning: where someone was born, and in which province that town lies, joined."""
+    """Reasoning: join a person's town of birth with that town's province."""
     generator = random.Random(f"{world.seed} two hop")
     people = iter(world.strangers(TWO_HOP * PEOPLE_IN_TWO_HOP))
     for _ in range(TWO_HOP):
@@ -118,7 +121,7 @@ def last_words(corpus: TokenCorpus) -> Iterator[Question]:
 
 
 def last_word(text: str, after: int = 30) -> Question | None:
-    """The first word past the thirtieth that has at least five letters and has been seen; None where there is none."""
+    """A question for the first repeated word of five letters or more past the thirtieth word; None without one."""
     words = [(match.start(), match.group()) for match in re.finditer(r"\S+", text)]
     seen = {word for _, word in words[:after]}
     for start, word in words[after:-1]:  # the very last may be cut

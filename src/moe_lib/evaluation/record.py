@@ -1,4 +1,4 @@
-"""Everything that a run's row records of its trained model."""
+"""The evaluation that a run's row records."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from moe_lib.evaluation.upstream import heldout_losses, upstream_loss
 
 
 def evaluate(model: LanguageModel, corpus: TokenCorpus, world: World | None) -> dict[str, Any]:
-    """The upstream loss, what the routers do (`router`), and under `probes` every probe.
+    """The upstream loss, the routers' statistics (`router`), and every probe (`probes`).
 
-    `world` holds the injected facts; without one no closed-book questions are asked.
+    `world` has the injected facts; without one no closed-book questions are asked.
     """
     tokens, losses = heldout_losses(model, corpus)
     probes = ask_probes(model, corpus, world)

@@ -1,4 +1,4 @@
-"""A trained model beside the same model untrained, as one table."""
+"""Compares a trained model with the same model untrained, as one table."""
 
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ def report_of(
     tasks: Path | None,
     max_rows: int | None,
 ) -> dict[str, Any]:
-    """Both models' evaluation, and `table`: a row a probe or task, with `notes` on contexts of tasks that were cut, and
-    on what was not asked."""
+    """Both models' evaluation, a `table` with one row per probe or task, and `notes` on cut contexts and on questions
+    that were not asked."""
     read = read_tasks(tasks) if tasks else []
     report: dict[str, Any] = {}
     for name, model in (("trained", trained), ("untrained", untrained)):
@@ -42,14 +42,14 @@ def _notes(trained: dict[str, Any], limit: int) -> list[str]:
         if one["n_truncated"]
     ]
     return notes + [
-        f"{name}: {one['n_too_long']} questions were not asked, as an answer is longer than {limit} tokens"
+        f"{name}: {one['n_too_long']} questions were not asked, because an answer is longer than {limit} tokens"
         for name, one in (_answered(trained["probes"]) | tasks).items()
         if one["n_too_long"]
     ]
 
 
 def _answered(probes: dict[str, Any]) -> dict[str, Any]:
-    """What was answered, by the printed name of a probe's group; comparisons of two probes are left out."""
+    """Results by the printed name of a probe's group, without comparisons of two probes."""
     return {
         f"{probe}: {group}".replace("_", " "): answers
         for probe, groups in probes.items()

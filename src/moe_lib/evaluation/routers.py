@@ -1,4 +1,4 @@
-"""What the routers of a trained model do with held-out text: how even the loads are, and which experts are dead."""
+"""Routers of a trained model on held-out text: how even the loads are, and how many experts are dead."""
 
 from typing import Any
 
@@ -13,11 +13,12 @@ N_TOKENS = 65_536
 
 
 def router_statistics(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> dict[str, Any] | None:
-    """Over the first 65,536 of the tokens, an entry for each pass of a layer, in the order of the passes: there are
-    n_layers x layer_repeats of them. None for a model that routes nothing.
+    """Statistics over the first 65,536 tokens, one entry per pass of a layer, in order (n_layers x layer_repeats).
 
-    `load`: each expert's share of the assignments (they sum to one); `n_dead`: experts that no token chose; `entropy`:
-    of the router's probabilities, mean over tokens, nats.
+    None for a model that does not route.
+
+    `load`: each expert's share of the assignments (they sum to one); `n_dead`: number of experts that no token chose;
+    `entropy`: of the router's probabilities, mean over tokens, nats.
     """
     context = model.config.context_length
     windows = tokens[: min(N_TOKENS, len(tokens)) // context * context].astype(np.int64).reshape(-1, context)

@@ -1,4 +1,4 @@
-"""Scoring text: how likely a model finds a continuation after a context."""
+"""Scores text: the likelihood that a model gives a continuation after a context."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from moe_lib.config import ModelConfig
 from moe_lib.data.corpus import end_of_text
 from moe_lib.errors import InputError
 
-TOKENS_AT_ONCE = 2_048  # what a core's cache holds is faster than more
+TOKENS_AT_ONCE = 2_048  # small enough for a core's cache, which is faster
 
 
 class ModelOutput(Protocol):
-    """What a model returns: logits, or with targets their negative log-likelihood (nats)."""
+    """A model's result: logits, or with targets their negative log-likelihood (nats)."""
 
     @property
     def logits_BTV(self) -> Tensor | None: ...
@@ -26,7 +26,7 @@ class ModelOutput(Protocol):
 
 
 class LanguageModel(Protocol):
-    """What is evaluated: int64 tokens [B, T] in, at most `config.context_length` of them a row."""
+    """A model that can be evaluated: takes int64 tokens [B, T], with T at most `config.context_length`."""
 
     @property
     def config(self) -> ModelConfig: ...
@@ -36,7 +36,7 @@ class LanguageModel(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """Token ids: what is given, and what is scored after it."""
+    """Token ids: the given context, and the continuation that is scored."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Score:
-    """`nll` (nats, summed over the continuation's `n_tokens`), whether greedy decoding would say the same, and
+    """`nll` (nats, summed over the continuation's `n_tokens`), whether greedy decoding would produce it, and
     whether the context was too long and lost its beginning."""
 
     nll: float
@@ -72,12 +72,12 @@ def encode_request(tokenizer: Tokenizer, context: str | Sequence[str], continuat
 
 
 def fits(model: LanguageModel, requests: Sequence[Request]) -> bool:
-    """Whether every continuation is as short as `score` demands."""
+    """Whether every continuation is short enough for `score`."""
     return all(len(request.continuation) <= model.config.context_length for request in requests)
 
 
 def score(model: LanguageModel, requests: Sequence[Request]) -> list[Score]:
-    """Score requests, in their order. A context that does not fit is cut on its left, and its score says so.
+    """Score requests, in their order. A context that does not fit is cut on its left and marked `truncated`.
 
     Raises `InputError` for a continuation that alone is longer than the model's context.
     """
@@ -114,9 +114,9 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 def _score_batch(
     model: LanguageModel, sequences: Sequence[Sequence[int]], counts: Sequence[int]
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Of the last `counts` tokens of each sequence: nats (float64) and whether each is the likeliest."""
+    """Nats (float64) of the last `counts` tokens of each sequence, and whether each is the likeliest."""
     width = max(map(len, sequences)) - 1
-    inputs_BT = torch.zeros(len(sequences), width, dtype=torch.int64)  # padding on the right is never looked at
+    inputs_BT = torch.zeros(len(sequences), width, dtype=torch.int64)  # causal attention never sees right padding
     scored_BT = torch.zeros(len(sequences), width, dtype=torch.bool)
     for row, (sequence, count) in enumerate(zip(sequences, counts, strict=True)):
         inputs_BT[row, : len(sequence) - 1] = torch.tensor(sequence[:-1])

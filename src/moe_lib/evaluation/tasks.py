@@ -1,9 +1,9 @@
 """Few-shot tasks from a folder of JSONL, scored as llm-foundry does (its README and `tasks_v0.3.yaml`).
 
-Examples come from the same file without the tested row; a right choice is the one of lowest MEAN nats a token
-(`accuracy`; `accuracy_sum` takes the sum, as lm-evaluation-harness's `acc`); tasks with two contexts and one
-continuation compare the contexts. Differences: which rows are drawn as examples (the same seed, another draw), and
-open questions are scored by the first answer alone instead of by generation.
+Examples come from the same file without the tested row. The model chooses the answer of lowest MEAN nats per token
+(`accuracy`; `accuracy_sum` uses the sum, as lm-evaluation-harness's `acc`). Tasks with two contexts and one
+continuation compare the contexts. Two things differ: the same seed draws other rows as examples, and open questions
+are scored by the first answer alone instead of by generation.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from moe_lib.evaluation.scoring import LanguageModel, Request, Score, encode_req
 SHOTS_SEED = 1234
 ANSWER = "\nAnswer:"
 
-# The paper's category (Section 4, Figure 10), examples given, and what stands between question and answer.
+# The paper's category (Section 4, Figure 10), number of examples, and the text between question and answer.
 SETTINGS: dict[str, tuple[str, int, str]] = {
     "lambada_openai": ("language understanding", 0, ""),
     "hellaswag": ("language understanding", 0, ""),
@@ -54,7 +54,7 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class TaskRow:
-    """One row as (context, answer) pairs, of which `gold` is right; a single pair where nothing is chosen."""
+    """One row as (context, answer) pairs, of which `gold` is right; a single pair if there is no choice."""
 
     options: tuple[tuple[str, str], ...]
     gold: int
@@ -62,7 +62,7 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class Task:
-    """A file of rows and how it is asked."""
+    """A file of rows, with its category, number of examples, and delimiter."""
 
     name: str
     category: str
@@ -72,7 +72,7 @@ class Task:
 
 
 def read_tasks(folder: Path) -> list[Task]:
-    """Every task of a folder; `InputError` names a missing folder, or the file, the line and the field."""
+    """Every task of a folder; `InputError` names a folder without tasks, or the file, the line and the field."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise InputError(f"tasks = '{folder}' has to be a folder with files that end in .jsonl")
@@ -80,7 +80,7 @@ def read_tasks(folder: Path) -> list[Task]:
 
 
 def read_task(path: Path) -> Task:
-    """One file; a name that is not in `SETTINGS` is asked without examples, in the category `other`."""
+    """The task of one file; a name that is not in `SETTINGS` gets no examples and the category `other`."""
     rows = []
     for number, fields in jsonl_rows(path):
         try:
@@ -94,9 +94,9 @@ def read_task(path: Path) -> Task:
 
 
 def _row(fields: Any) -> TaskRow:
-    """Raises `ValueError` with what is wrong, to follow the line's number."""
+    """One line as a row; the message of a `ValueError` continues a sentence that begins with the line's number."""
     if not isinstance(fields, dict):
-        raise ValueError("is no JSON object")
+        raise ValueError("is not a JSON object")
     kind = max(FIELDS, key=lambda kind: sum(field in fields for field in FIELDS[kind]))
     missing = [field for field in FIELDS[kind] if field not in fields]
     if missing:
@@ -122,11 +122,11 @@ def _texts(fields: dict[str, Any], name: str) -> list[str]:
 
 
 def run_task(model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: int | None = None) -> dict[str, Any]:
-    """Ask a task, or an even choice of `max_rows` of its rows.
+    """Run a task, or at most `max_rows` evenly spaced rows of it.
 
-    `nll` is that of right answers (nats a token), `accuracy` has its binomial standard error beside it; `n_truncated`
-    counts rows whose context did not fit and lost its beginning, `n_too_long` those that could not be asked, since an
-    answer alone is longer than the model's context. Raises `InputError` where that leaves no row.
+    `nll` is that of right answers (nats per token); `accuracy` comes with its binomial standard error. `n_truncated`
+    counts rows whose context did not fit and lost its beginning. `n_too_long` counts rows that were not asked, because
+    an answer alone is longer than the model's context. Raises `InputError` if no row is left.
     """
     every = max(1, -(-len(task.rows) // max_rows)) if max_rows else 1
     tested = range(0, len(task.rows), every)
@@ -153,7 +153,7 @@ def run_task(model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: i
 
 
 def _examples(task: Task, index: int, generator: random.Random) -> str:
-    """Answered rows other than this one, a line each."""
+    """Rows other than this one with their answers, one per line."""
     others = [other for other in range(len(task.rows)) if other != index]
     drawn = generator.sample(others, task.shots) if task.shots else []
     solved = (task.rows[other].options[task.rows[other].gold] for other in drawn)

@@ -1,4 +1,4 @@
-"""The upstream loss: a fixed held-out set, in nats a token and bits a byte, total and by slice."""
+"""The upstream loss on a fixed held-out set, in nats per token and bits per byte, total and by slice."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 def token_losses(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> Floats:
     """Negative log-likelihood (nats) of every token but the first, in windows of the model's context length.
 
-    A token sees what stands before it in its window; windows follow each other without overlap.
+    A token sees the earlier tokens of its window; windows do not overlap.
     """
     context = model.config.context_length
     stream = torch.from_numpy(tokens.astype(np.int64))
@@ -39,10 +39,10 @@ def token_losses(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> Floats
 
 
 def heldout_losses(model: LanguageModel, corpus: TokenCorpus) -> tuple[npt.NDArray[np.uint16], Floats]:
-    """The fixed held-out set, and the loss of all its tokens but the very first.
+    """The fixed held-out set, and the loss of all its tokens except the very first.
 
-    It is the first whole documents with at least 300,000 tokens together (all, where there are fewer); documents stand
-    in the order of their hashes, so that they are a sample of every slice.
+    The set is the first whole documents with at least 300,000 tokens in total (or all, if there are fewer). Documents
+    are ordered by their hashes, so the set samples every slice.
     """
     stops = corpus.heldout_documents["stop"].to_numpy()
     last = min(int(np.searchsorted(stops, MIN_TOKENS)), len(stops) - 1)
@@ -53,7 +53,7 @@ def heldout_losses(model: LanguageModel, corpus: TokenCorpus) -> tuple[npt.NDArr
 def upstream_loss(corpus: TokenCorpus, losses: Floats) -> dict[str, Any]:
     """Loss over the held-out documents that `heldout_losses` covers, total and by slice.
 
-    `loss` in nats a token, `loss_standard_error` over documents (ratio estimator), `bits_per_byte` of their text.
+    `loss` in nats per token, `loss_standard_error` over documents (ratio estimator), `bits_per_byte` of their text.
     """
     losses = np.concatenate([[0.0], losses])
     documents = corpus.heldout_documents
@@ -61,7 +61,7 @@ def upstream_loss(corpus: TokenCorpus, losses: Floats) -> dict[str, Any]:
     starts, stops = documents["start"].to_numpy(), documents["stop"].to_numpy()
     cumulative = np.concatenate([[0.0], np.cumsum(losses)])
     nll = cumulative[stops] - cumulative[starts]
-    counts = (stops - starts - (starts == 0)).astype(float)  # the very first token has nothing before it
+    counts = (stops - starts - (starts == 0)).astype(float)  # the very first token has no context and no loss
     n_bytes = documents["n_bytes"].to_numpy(dtype=float)
     slices = documents["slice"].to_numpy()
     return {

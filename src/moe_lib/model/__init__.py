@@ -1,8 +1,8 @@
 """The mixture-of-experts Transformer.
 
-Names of tensors carry their shape, one letter a dimension:
+Names of tensors carry their shape, one letter per dimension:
 B sequences · T positions · N = B T tokens of a batch, flattened · D model width · H heads · W head width ·
-E experts · K experts a token · A = N K assignments of tokens to experts · F hidden width of an expert · V vocabulary.
+E experts · K experts per token · A = N K assignments of tokens to experts · F hidden width of an expert · V vocabulary.
 """
 
 from moe_lib.model.experts import BACKENDS, MixtureOfExperts

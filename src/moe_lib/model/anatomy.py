@@ -1,8 +1,8 @@
-"""What a model does inside: what its residual stream is made of, where its heads look, and whether it copies.
+"""Inside a model: the composition of its residual stream, what its heads attend to, and whether it copies.
 
-Small Transformers learn in two transitions. First they learn what usually follows the current token: the loss falls
-from that of a unigram model to that of a bigram model. Later they learn to copy from their context: a head looks at the
-previous token, a later one for what followed this token before (Olsson et al. 2022).
+Small Transformers learn in two transitions. First they learn what usually follows the current token, and the loss
+falls from that of a unigram model to that of a bigram model. Later they learn to copy from their context: one head
+attends to the previous token, and a later one finds what followed an earlier copy of this token (Olsson et al. 2022).
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from moe_lib.config import ModelConfig
 from moe_lib.model.reference import norm, rotate
 from moe_lib.model.transformer import Attention, Block, Transformer
 
-SEQUENCES = 4  # of text, and twice as many of repeated tokens
+SEQUENCES = 4  # sequences of text; there are twice as many of repeated tokens
 SEED = 20_250_122
 
 PER_LAYER = ("token_share", "attention_rms", "experts_rms", "logit_std", "previous_token", "copying")
@@ -24,24 +24,25 @@ OVERALL = ("copy_first", "copy_second")
 
 @dataclass(frozen=True)
 class Anatomist:
-    """Looks into models of one context length; what it shows them is fixed: `text_BT`, int64, and the same tokens
-    shuffled, each half of a row repeated once, so that nothing but copying tells what comes next.
+    """Measures models of one context length on fixed input.
 
-    Calling it with a model gives the names of `OVERALL` and then, for each pass of a layer, those of `PER_LAYER`, as
-    one float32 vector:
+    The input is `text_BT`, int64, and rows of the same tokens shuffled, whose second half repeats the first: only
+    copying predicts the second half.
+
+    A call with a model returns one float32 vector, first the values of `OVERALL`, then those of `PER_LAYER` for each
+    pass of a layer:
     - `copy_first`, `copy_second`: loss on shuffled tokens and on their repetition, nats per token;
-    - `token_share`: share of the residual stream behind the layer that lies along the token's own embedding (squared
-      cosine);
+    - `token_share`: share of the residual stream behind the layer along the token's own embedding (squared cosine);
     - `attention_rms`, `experts_rms`: size of what attention and experts add, relative to the stream they add it to;
     - `logit_std`: standard deviation of attention logits;
-    - `previous_token`, `copying`: the largest mean weight, among the layer's heads, on the token before, and on the
+    - `previous_token`, `copying`: the largest mean weight, among the layer's heads, on the previous token, and on the
       token behind the earlier occurrence of the current one.
     """
 
     text_BT: Tensor
 
     def n_values(self, model: ModelConfig) -> int:
-        """Length of the vector of a model."""
+        """Length of a model's vector."""
         return len(OVERALL) + len(PER_LAYER) * model.n_layers * model.layer_repeats
 
     @cached_property
@@ -111,7 +112,7 @@ def _heads(model: Transformer, repeated_BT: Tensor) -> list[list[Tensor]]:
 
 
 def _attention_logits(attention: Attention, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits [B, H, T, T] of a layer's attention, and which of them are of the past [T, T]."""
+    """Logits [B, H, T, T] of a layer's attention, and the mask [T, T] of those that look at the past."""
     q, k, _ = (x_BTD @ attention.qkv.weight.mT).chunk(3, dim=-1)
     if attention.q_norm and attention.k_norm:
         q, k = norm(q, attention.q_norm.weight), norm(k, attention.k_norm.weight)

@@ -1,7 +1,7 @@
-"""Our weights as Hugging Face's `OlmoeForCausalLM` names and lays them out, and back.
+"""Convert our weights to the names and layout of Hugging Face's `OlmoeForCausalLM`, and back.
 
-The two compute the same function: pre-norm RMSNorm, QK-norm over the model width, rotary positions with halves
-paired, softmax over all experts, no renormalised top-k.
+Both compute the same function: pre-norm RMSNorm, QK-norm over the model width, rotary positions with halves paired,
+softmax over all experts, and top-k without renormalisation.
 """
 
 import re
@@ -34,7 +34,7 @@ _EXPERT = {"w1": "gate_proj", "v1": "up_proj", "w2": "down_proj"}
 
 
 def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """`config.json` and the tensors of `model.safetensors`; `InputError` for a model without QK-norm."""
+    """`config.json` and the tensors of `model.safetensors`; `InputError` without QK-norm or with repeated layers."""
     config = model.config
     if not config.qk_norm:
         raise InputError("qk_norm = False cannot be exported: OLMoE always norms queries and keys")
@@ -42,10 +42,10 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
         raise InputError(f"layer_repeats = {config.layer_repeats} cannot be exported: OLMoE passes its layers once")
     tensors = {}
     for name, weight in model.named_parameters():
-        scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE's gates have none
+        scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE does not scale its gates
         tensors.update(_exported(name, weight.detach() * scale, config))
     exported = _olmoe_config(config)
-    if config.embedding_multiplier != 1:  # OLMoE has none: the two matrices part
+    if config.embedding_multiplier != 1:  # OLMoE has no multiplier, so the two matrices have to differ
         embedding, unembedding = _PLAIN["embedding.weight"], _PLAIN["unembedding.weight"]
         tensors.setdefault(unembedding, tensors[embedding])
         tensors[embedding] = tensors[embedding] * config.embedding_multiplier
@@ -54,7 +54,7 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
 
 
 def from_huggingface(config: dict[str, Any], tensors: dict[str, Tensor]) -> Transformer:
-    """The model of an exported configuration and its tensors; `InputError` where it is no OLMoE that we can be."""
+    """The model of an exported configuration and its tensors; `InputError` unless our model can compute it."""
     model = build_model(_our_config(config), seed=0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -114,7 +114,7 @@ def _olmoe_config(config: ModelConfig) -> dict[str, Any]:
 
 
 def _our_config(config: dict[str, Any]) -> ModelConfig:
-    """Our configuration of an OLMoE's; the parts that we have no name for have to be those we compute."""
+    """Our configuration of an OLMoE's; fields without a counterpart have to match what we compute."""
     expected = {
         "model_type": "olmoe",
         "hidden_act": "silu",

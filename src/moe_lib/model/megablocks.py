@@ -1,7 +1,7 @@
-"""The back end `megablocks`: MegaBlocks' dropless mixture of experts, where a CUDA device and megablocks 0.10.0 are.
+"""The back end `megablocks`: MegaBlocks' dropless mixture of experts; needs a CUDA device and megablocks 0.10.0.
 
-megablocks is no dependency: it pins a torch that is older than ours, and builds against the one that stands.
-Its weights have the names and the layout of ours, so that what one back end trains the others read.
+megablocks is not a dependency: it pins an older torch than ours, but builds against the installed one. Its weights
+have our names and layout, so every back end reads what another one trained.
 """
 
 import importlib
@@ -23,7 +23,7 @@ INSTALL = "pip install --no-build-isolation --no-deps megablocks==0.10.0 stanfor
 
 @cache
 def why_not() -> str | None:
-    """None where MegaBlocks can run here, else the reason in words."""
+    """None if MegaBlocks can run here, else the reason in words."""
     if not torch.cuda.is_available():
         return "backend = 'megablocks' needs a CUDA device, and torch finds none"
     try:
@@ -38,8 +38,8 @@ def why_not() -> str | None:
 def arguments(model: ModelConfig) -> dict[str, Any]:
     """The fields of `megablocks.layers.arguments.Arguments` that make a dMoE the layer of Appendix A.
 
-    One layer, and weights of 1, so that its losses come out as ours are: unscaled, a layer at a time. The weights are
-    float32, as the optimiser wants them, and the products are bfloat16 by autocast.
+    One layer and loss weights of 1 make its losses equal to ours: unscaled, one layer at a time. The weights are
+    float32 for the optimiser, and autocast computes the products in bfloat16.
     """
     return {
         "hidden_size": model.d_model,
@@ -61,14 +61,14 @@ def arguments(model: ModelConfig) -> dict[str, Any]:
         "memory_optimized_mlp": True,
         "fp16": False,
         "bf16": False,
-        "device": torch.device("cpu"),  # made there, from a seed; the whole model moves afterwards
+        "device": torch.device("cpu"),  # initialised there from a seed; the whole model moves afterwards
         "init_method": nn.init.zeros_,
         "output_layer_init_method": nn.init.zeros_,
     }
 
 
 class MegablocksExperts(nn.Module):
-    """Router and experts of a layer by MegaBlocks; the same names of weights as `MixtureOfExperts`."""
+    """Router and experts of a layer by MegaBlocks; weights have the same names as in `MixtureOfExperts`."""
 
     def __init__(self, model: ModelConfig) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class MegablocksExperts(nn.Module):
     def forward(self, x_ND: Tensor) -> tuple[Tensor, Routing]:
         """The layer's output [N, D] and how its tokens were routed; products in bfloat16.
 
-        MegaBlocks collects what its losses need in global lists. They are taken from there and the lists are emptied,
-        whatever happens, so that nothing of an evaluation or of a failed step reaches the next one.
+        MegaBlocks collects the inputs of its losses in global lists. We read and always empty them, so that nothing
+        of an evaluation or of a failed step leaks into the next step.
         """
         _clear()
         try:
@@ -99,7 +99,7 @@ class MegablocksExperts(nn.Module):
         load_E = torch.bincount(expert_NK.flatten(), minlength=scores_NE.shape[1])
         if self.training:
             load_balance = _module("moe").batched_load_balancing_loss(self.arguments)
-        else:  # it keeps the scores in training only
+        else:  # MegaBlocks keeps the scores in training only
             load_balance = len(load_E) * (load_E / expert_NK.numel() * scores_NE.mean(dim=0)).sum()
         with torch.no_grad():
             entropy = -torch.special.xlogy(scores_NE, scores_NE).sum(dim=1).mean()

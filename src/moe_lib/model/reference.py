@@ -1,7 +1,7 @@
-"""What a layer computes, in plain PyTorch: any device, any floating dtype. `native` computes the same.
+"""The operations of a layer in plain PyTorch: any device, any floating dtype. `native` computes the same.
 
-A product that is `rounded` has both inputs rounded to bfloat16, and the gradient that comes back to it as well, so
-that the two products of its backward pass take rounded inputs too; sums and results keep their dtype.
+A `rounded` product rounds both inputs to bfloat16, and its incoming gradient as well. The two products of its backward
+pass then take rounded inputs too. Sums and results keep their dtype.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ NORM_EPSILON = 1e-5
 
 
 class _Round(Function):
-    """To bfloat16 and back: the value on its way forward, or the gradient on its way back."""
+    """Rounds to bfloat16 and back: the value in the forward pass, or the gradient in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, forward: bool) -> Tensor:
@@ -36,7 +36,7 @@ def _round(x: Tensor, forward: bool) -> Tensor:
 
 
 def product(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, rounded: bool) -> Tensor:
-    """`function(a, b)`, linear in both, of a and b as they are or `rounded`."""
+    """`function(a, b)`, linear in both arguments, `rounded` or exact."""
     return _round(function(_round(a, True), _round(b, True)), False) if rounded else function(a, b)
 
 
@@ -51,7 +51,7 @@ def norm(x: Tensor, w_D: Tensor) -> Tensor:
 
 
 def rotate(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
-    """Turn each pair (i, i + W/2) of a head's channels by the angle of its position."""
+    """Rotate each pair (i, i + W/2) of a head's channels by the angle of its position."""
     first, second = x_BHTW.chunk(2, dim=-1)
     return x_BHTW * cos_TW + torch.cat([-second, first], dim=-1) * sin_TW
 
@@ -59,7 +59,7 @@ def rotate(x_BHTW: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
 def attention(
     qkv: Tensor, q_weight_D: Tensor | None, k_weight_D: Tensor | None, cos_TW: Tensor, sin_TW: Tensor
 ) -> Tensor:
-    """Causal attention [B, T, D] of projections [B, T, 3 D]; QK-norm where its weights are given, rotary positions."""
+    """Causal attention [B, T, D] of projections [B, T, 3 D] with rotary positions; QK-norm if its weights are given."""
     q_BTD, k_BTD, v_BTD = qkv.chunk(3, dim=-1)
     if q_weight_D is not None and k_weight_D is not None:
         q_BTD, k_BTD = norm(q_BTD, q_weight_D), norm(k_BTD, k_weight_D)
@@ -88,7 +88,7 @@ def glu(
     rounded: bool,
     multiply: Callable[[Tensor, Tensor], Tensor] = torch.matmul,
 ) -> Tensor:
-    """One expert on N tokens, times their gates; these meet the hidden values, before the last product rounds."""
+    """One expert on N tokens, times their gates; the gates multiply the hidden values, before the last product."""
     a_NF, b_NF = (product(multiply, x_ND, w_FD.mT, rounded) for w_FD in (w1_FD, v1_FD))
     return product(multiply, F.silu(a_NF) * b_NF * gate_N[:, None], w2_FD, rounded)
 
@@ -96,7 +96,7 @@ def glu(
 def loop(
     x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
 ) -> Tensor:
-    """The experts, one after the other."""
+    """All experts, one after the other."""
     y_ND = torch.zeros_like(x_ND)
     for e in range(w1_EFD.shape[0]):
         token_A, slot_A = (routing.expert_NK == e).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Who goes where: softmax over all experts, then the K largest, without renormalisation (Appendix A.2)."""
+"""The router: softmax over all experts, then the K largest, without renormalisation (Appendix A.2)."""
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,10 @@ class Router(nn.Module):
 
 
 def gate_scale(model: ModelConfig) -> float:
-    """What the gates are multiplied by: 1, or with `scaled_gates` one over what a token's gates sum to at the start.
+    """The factor on the gates: 1, or with `scaled_gates` one over the initial sum of a token's gates.
 
-    That sum is about the K largest shares of a softmax over standard normal logits, these taken at their medians
-    (Blom's plotting positions).
+    That sum is approximated by the K largest shares of a softmax over standard normal logits at their medians (Blom's
+    plotting positions).
     """
     if not model.scaled_gates:
         return 1.0

@@ -1,4 +1,4 @@
-"""What a router decided about a batch of tokens."""
+"""A router's decision about a batch of tokens."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Routing:
-    """A router's decision about N tokens, with what the auxiliary losses and the statistics need.
+    """A router's decision about N tokens, with the auxiliary losses and statistics.
 
     `expert_NK` int64, the chosen experts, best first; `gate_NK`, their weights, in the dtype of the logits;
     `load_E` int64, assignments by expert; `load_balance` and `router_z`, scalars in the graph; `entropy`, nats.
@@ -30,10 +30,10 @@ class Routing:
         log_partition_N: Tensor,
         entropy: Tensor,
     ) -> "Routing":
-        """With the auxiliary losses of a routing.
+        """A decision together with its auxiliary losses.
 
         The load-balancing loss is E sum_e f_e p_e, with f_e the share of assignments and p_e the mean probability
-        of expert e: 1 where loads are even (Fedus et al. 2021, Eq. 4). The router's z-loss is the mean squared
+        of expert e; it is 1 if loads are even (Fedus et al. 2021, Eq. 4). The router's z-loss is the mean squared
         log-partition of the logits (Zoph et al. 2022, Eq. 5).
         """
         share_E = load_E.to(gate_NK.dtype) / expert_NK.numel()

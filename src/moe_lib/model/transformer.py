@@ -1,7 +1,7 @@
 """A decoder-only Transformer: pre-norm, rotary positions, QK-norm, experts in every layer (Appendices A to C).
 
-The norms over queries and keys span the whole model width, as in OLMoE. Sequences are packed: attention does not stop
-at the end of a document.
+The norms over queries and keys span the whole model width, as in OLMoE. Sequences are packed, and attention crosses
+the ends of documents.
 """
 
 import math
@@ -22,7 +22,7 @@ EMBEDDING_STD = 0.02
 
 @dataclass(frozen=True)
 class Output:
-    """What a model returns: `logits_BTV`, or with targets `nll_BT` (nats, at least float32); routing by layer."""
+    """A model's result: `logits_BTV`, or with targets `nll_BT` (nats, at least float32), and the routing by layer."""
 
     logits_BTV: Tensor | None
     nll_BT: Tensor | None
@@ -30,7 +30,7 @@ class Output:
 
     @property
     def load_balance(self) -> Tensor:
-        """Load-balancing loss, mean over layers; 1 where loads are even."""
+        """Load-balancing loss, mean over layers; 1 if loads are even."""
         return torch.stack([routing.load_balance for routing in self.routings]).mean()
 
     @property
@@ -91,9 +91,9 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """The model of a `ModelConfig`; its numel equals `accounting.count_parameters(config).total`.
 
-    `backend` is how it is computed: `native` (default, where it can be built), `grouped_mm` (for widths that it takes)
-    or `loop`, the reference.
-    `precision` is that of `TrainingConfig`; it holds in training mode, in evaluation mode products are float32.
+    `backend` computes it: `native` (default, if it can be built), `grouped_mm` (for the widths that it supports) or
+    `loop`, the reference. `precision` is that of `TrainingConfig`; it applies in training mode. In evaluation mode
+    products are float32.
     """
 
     cos_TW: Tensor
@@ -116,15 +116,14 @@ class Transformer(nn.Module):
         self.register_buffer("sin_TW", sin_TW, persistent=False)
 
     def embed(self, tokens_BT: Tensor) -> Tensor:
-        """What tokens (int64) bring into the residual stream, [B, T, D]."""
+        """The residual stream [B, T, D] before the first layer: scaled embeddings of tokens (int64)."""
         x_BTD: Tensor = self.embedding(tokens_BT)
         return x_BTD if self.config.embedding_multiplier == 1 else x_BTD * self.config.embedding_multiplier
 
     def forward(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> Output:
         """Logits of the next token, or with targets (int64) the negative log-likelihood of each, in nats.
 
-        They come back on the device that the tokens are on. Raises `InputError` for sequences longer than the context
-        that the model was made for.
+        The result is on the device of the tokens. Raises `InputError` for sequences longer than the context length.
         """
         n_positions = tokens_BT.shape[1]
         if n_positions > self.config.context_length:
@@ -155,12 +154,12 @@ def build_model(
     precision: Precision = "float32",
     output_init: float = 1.0,
 ) -> Transformer:
-    """A model with fresh weights from a seed, alike for every back end.
+    """A model with fresh weights from a seed, the same for every back end.
 
-    Normal weights: embeddings with standard deviation 0.02, all else 1 / sqrt(fan-in), maps back into the residual
-    stream multiplied by `output_init` over the square root of twice the number of layers passed. Norms start at one.
-    Below an `expert_spread` of 1 the experts of a layer start near its first: each is sqrt(1 - spread^2) of that and
-    spread of its own.
+    Weights are normal, with standard deviation 0.02 for embeddings and 1 / sqrt(fan-in) for all else. Maps back into
+    the residual stream are multiplied by `output_init` over the square root of twice the number of layers passed.
+    Norms start at one. With an `expert_spread` below 1 the experts of a layer start near the first one: each is
+    sqrt(1 - spread^2) times the first plus spread times its own draw.
     """
     model = Transformer(config, backend, precision)
     generator = torch.Generator().manual_seed(seed)

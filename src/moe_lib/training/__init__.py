@@ -1,4 +1,4 @@
-"""From a configuration and a corpus to a trained model and its row; never chooses what to train."""
+"""Trains a configuration on a corpus and makes its ledger row; does not choose what to train."""
 
 from moe_lib.training.folder import load_run, own_folder, require_tokenizer, save_run
 from moe_lib.training.loop import Progress, Trained, train

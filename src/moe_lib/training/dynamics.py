@@ -1,4 +1,4 @@
-"""How a run learns: when it is looked into, and at which steps its two transitions happened."""
+"""How a run learns: when the anatomist measures it, and at which steps its two transitions happened."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ from moe_lib.model.anatomy import OVERALL, PER_LAYER, SEQUENCES, Anatomist
 
 LOOKS = 40
 FIRST_LOOK = 1 / 200  # of a run's steps
-SMOOTHED = 20  # steps that the loss is a mean of where it is held against the bigram model's
-COPIED = 0.5  # nats per token by which repeated tokens are cheaper once a model copies
+SMOOTHED = 20  # steps over which the loss is averaged before it is compared with the bigram model's
+COPIED = 0.5  # nats per token that repetition saves once a model copies
 DIGITS = 4
 
 
 def look_steps(n_steps: int) -> list[int]:
-    """Numbers of steps done when a run is looked into: 0, then evenly in the logarithm, and at the end."""
+    """Steps after which the anatomist measures a run: 0, then evenly spaced in the logarithm up to the last."""
     later = np.geomspace(max(1.0, n_steps * FIRST_LOOK), n_steps, LOOKS).round().astype(int)
     return [0, *np.unique(later).tolist()]
 
 
 def anatomist_of(corpus: TokenCorpus, context_length: int) -> Anatomist | None:
-    """Who looks into a run on this corpus; None where its held-out text is too short for the context."""
+    """The anatomist for runs on this corpus; None if its held-out text is too short for the context."""
     text = np.asarray(corpus.heldout[: SEQUENCES * context_length], dtype=np.int64)
     if len(text) < SEQUENCES * context_length or context_length < 4:
         return None
@@ -32,13 +32,15 @@ def anatomist_of(corpus: TokenCorpus, context_length: int) -> Anatomist | None:
 
 
 def dynamics(corpus: TokenCorpus, losses: Tensor, looks: Tensor) -> dict[str, Any]:
-    """What a row keeps of a run's learning.
+    """The part of a ledger row about a run's learning.
 
     `losses` [n_steps] are the training losses, `looks` [n_looks, n_values] the anatomist's vectors at `look_steps`
-    (NaN if there was none). `step` and the anatomist's values at those steps, by layer pass if they have one; then
+    (NaN if there was none). The result has `step`, the anatomist's values at those steps, by layer pass if they have
+    one, and
     - `unigram_loss`, `bigram_loss`: held-out losses of the two models without attention, nats per token;
-    - `bigram_step`: steps until the training loss, a mean of 20 steps, was nearer to the second: the first transition;
-    - `copy_step`: steps until repeated tokens cost 0.5 nats less than when first read, for good: the second.
+    - `bigram_step`, the first transition: steps until the training loss, a mean over 20 steps, was nearer to the
+      bigram model's loss than to the unigram model's;
+    - `copy_step`, the second: steps until repeated tokens cost 0.5 nats less than when first read, and stayed so.
     A step that never came is None.
     """
     steps = np.array(look_steps(len(losses)))
@@ -68,7 +70,7 @@ def _step_below(losses: np.ndarray, level: float) -> int | None:
 
 
 def _copy_step(steps: np.ndarray, gains: np.ndarray) -> int | None:
-    """The first of the looks from which on every gain is large."""
+    """The first measured step from which on every gain is large; None if there is none."""
     not_yet = np.flatnonzero(gains <= COPIED)
     first = int(not_yet[-1]) + 1 if len(not_yet) else 0
     return int(steps[first]) if first < len(steps) else None

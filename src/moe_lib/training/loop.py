@@ -1,4 +1,4 @@
-"""The training loop: the same configuration and seed give the same losses to the last bit, killed or not."""
+"""The training loop; a killed run resumes and finishes bit-identical to an uninterrupted one."""
 
 import math
 import time
@@ -22,13 +22,13 @@ from moe_lib.training import checkpoint
 from moe_lib.training.dynamics import anatomist_of, look_steps
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
 
-SMOOTHED = 50  # steps that the loss on the screen is a mean of
-EXPLODED = 2.0  # a loss above this many times that of guessing ends the run
+SMOOTHED = 50  # steps over which the reported loss is averaged
+EXPLODED = 2.0  # a loss above this multiple of the loss of guessing ends the run
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A step that is done: mean loss of the last fifty (nats a token), tokens/s since this process began."""
+    """Progress after a step: mean loss of the last fifty (nats per token), tokens/s since this process began."""
 
     step: int
     n_steps: int
@@ -38,9 +38,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the facts `injected`, how often it read its corpus (`epochs`), `losses` [n_steps] float32, NaN
-    after a divergence, `looks` [n_looks, n_values] what was seen inside at `look_steps`. tokens/s are those of the
-    whole run, over all processes that trained it (NaN if a checkpoint lacked its seconds)."""
+    """A finished run.
+
+    `injected`: its injected facts; `epochs`: how often it read its corpus; `losses` [n_steps]: float32, NaN after a
+    divergence; `looks` [n_looks, n_values]: the anatomist's vectors at `look_steps`; `tokens_per_second`: over all
+    processes that trained the run (NaN if a checkpoint lacked its seconds).
+    """
 
     model: Transformer
     plan: Plan
@@ -63,7 +66,7 @@ def train(
 ) -> Trained:
     """Train a run, from its newest checkpoint in `folder` if there is one.
 
-    Raises `InputError` where the vocabulary or the size of the corpus, or this machine, does not fit the run. A loss
+    Raises `InputError` if the corpus's vocabulary or size, or this machine's memory, does not fit the run. A loss
     that is not finite or explodes ends the run as diverged.
     """
     training = run.training
@@ -85,7 +88,7 @@ def train(
     look_at = {step: index for index, step in enumerate(look_steps(schedule.n_steps))}
     looks = torch.full((len(look_at), anatomist.n_values(run.model) if anatomist else len(OVERALL)), math.nan)
     start, seconds_before = 0, 0.0
-    owner = f"{run.key} {corpus.digest} {model.backend}"  # other tokens or other kernels would give other losses
+    owner = f"{run.key} {corpus.digest} {model.backend}"  # different tokens or kernels would change the losses
     if folder and (saved := checkpoint.load_newest(folder, owner)):
         start, seconds_before = saved.step, saved.seconds
         losses, looks = saved.tensors["losses"], saved.tensors.get("looks", looks)

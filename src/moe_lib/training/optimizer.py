@@ -1,11 +1,11 @@
 """Adam with fully decoupled weight decay, Muon for the attention matrices, and the rate over time (Appendix B).
 
-Fully decoupled means w <- (1 - wd lr_t / lr_peak) w beside Adam's step: the decay does not grow with the peak rate.
-torch's AdamW multiplies by 1 - wd lr_t instead, so it is handed wd / lr_peak. The router's rate is `router_rate` times
-that of all else, its decay with it: both lr_t and the share wd lr_t / lr_peak are multiplied.
+Fully decoupled means w <- (1 - wd lr_t / lr_peak) w beside Adam's step: the decay does not grow with the peak learning
+rate. torch's AdamW multiplies by 1 - wd lr_t instead, so it gets wd / lr_peak. `router_rate` multiplies both the
+router's rate lr_t and its decay wd lr_t / lr_peak.
 
-Muon (Jordan et al. 2024) replaces a matrix's averaged gradient by the nearest orthogonal matrix, about: its singular
-values end between 0.7 and 1.2. Queries, keys, values and the output of attention are matrices of their own.
+Muon (Jordan et al. 2024) replaces a matrix's averaged gradient by approximately the nearest orthogonal matrix: its
+singular values end between 0.7 and 1.2. Queries, keys, values and the output of attention count as separate matrices.
 """
 
 import math
@@ -24,9 +24,9 @@ AVERAGE = "exp_avg"  # Adam's first moment, and Muon's only one
 
 
 class Adam(torch.optim.AdamW):
-    """torch's AdamW, its state included; `native` steps are one pass of the kernels over float32 weights on the CPU.
+    """torch's AdamW with the same state; a `native` step is one pass of the kernels over float32 weights on the CPU.
 
-    With `training.muon_rate` the matrices of attention are Muon's.
+    With `training.muon_rate` Muon updates the matrices of attention.
     """
 
     def __init__(self, model: nn.Module, training: TrainingConfig, native: bool) -> None:
@@ -73,7 +73,7 @@ class Adam(torch.optim.AdamW):
 
     @torch.no_grad()
     def _muon_step(self, shrink: float = 1.0) -> None:
-        """Update Muon's matrices, all at once, and take their gradients away, so that Adam passes them over."""
+        """Update all of Muon's matrices at once and drop their gradients, so that Adam skips them."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None and group["muon"]]
             if not weights:
@@ -140,12 +140,12 @@ def _sizes(weights: list[Tensor]) -> list[int]:
 
 
 def make_optimizer(model: nn.Module, training: TrainingConfig, *, native: bool = False) -> Adam:
-    """The optimiser of a run over all weights; `native` for a model in float32 on the CPU whose back end is native."""
+    """The optimiser of a run over all weights; `native` requires float32 weights on the CPU and the native back end."""
     return Adam(model, training, native)
 
 
 def learning_rate(step: int, n_steps: int, training: TrainingConfig) -> float:
-    """The rate of step 0 <= step < n_steps: linear warm-up to the peak, then a cosine to its final fraction."""
+    """Learning rate of step 0 <= step < n_steps: linear warm-up to the peak, then a cosine to its final fraction."""
     peak, final = training.learning_rate, training.final_learning_rate_fraction
     n_warmup = round(training.warmup_fraction * n_steps)
     if step < n_warmup:

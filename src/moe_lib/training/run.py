@@ -1,4 +1,4 @@
-"""A run from configuration to row: train, evaluate, write down."""
+"""A run from configuration to ledger row: train, evaluate, record."""
 
 import math
 import platform
@@ -36,7 +36,7 @@ def execute(
     seconds_between_checkpoints: float = 60.0,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Row:
-    """Train and evaluate a run; what is left in `folder` `load_run` reads, the row is for the ledger."""
+    """Train and evaluate a run; returns its ledger row. `load_run` reads what this writes to `folder`."""
     trained = train(
         run,
         corpus,
@@ -53,7 +53,7 @@ def execute(
 
 
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any]) -> Row:
-    """The ledger's row: what was asked, what was counted, what came out, on what it ran."""
+    """The ledger row of a run: its configuration, counts, results, and machine."""
     parameters, schedule, injected = count_parameters(run.model), trained.plan, trained.injected
     speed = trained.tokens_per_second
     return {
@@ -85,7 +85,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
 
 
 def loss_curve(losses: np.ndarray) -> dict[str, list[float]]:
-    """Training loss in about a hundred bins, evenly spaced in the logarithm of the step: last step and mean of each."""
+    """Training loss in about a hundred bins, evenly spaced in the log of the step: last step and mean of each bin."""
     done = losses[np.isfinite(losses)]
     if not len(done):
         return {"step": [], "loss": []}
