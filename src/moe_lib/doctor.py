@@ -65,7 +65,7 @@ def _corpora(folder: Path) -> Finding:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from moe_lib.model.experts import NAMES, default_backend, problem_of
+    from moe_lib.model.backends import NAMES, default_backend, problem_of
 
     yield Finding("threads", f"torch uses {torch.get_num_threads()}")
     yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "no device; the CPU is used")

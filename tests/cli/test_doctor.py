@@ -11,7 +11,7 @@ import torch
 from moe_lib import doctor, machine
 from moe_lib.data import TokenCorpus
 from moe_lib.extras import EXTRAS
-from moe_lib.model.experts import NAMES, default_backend
+from moe_lib.model.backends import NAMES, default_backend
 
 
 @pytest.fixture

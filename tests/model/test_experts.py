@@ -8,8 +8,8 @@ from torch import Tensor
 
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError, Notice
-from moe_lib.model import BACKENDS, Router, Transformer, build_model, experts
-from moe_lib.model.experts import loop
+from moe_lib.model import BACKENDS, Router, Transformer, backends, build_model
+from moe_lib.model.reference import loop
 from moe_lib.model.router import Routing
 
 D, F, E, K, N = 8, 12, 5, 2, 33
@@ -95,7 +95,7 @@ def test_one_expert_is_the_dense_model() -> None:
 def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_where_it_is_the_default(
     d_model: int, granularity: int, d_expert: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(experts, "default_backend", lambda: "grouped_mm")
+    monkeypatch.setattr(backends, "default_backend", lambda: "grouped_mm")
     config = ModelConfig(d_model=d_model, n_layers=1, n_heads=1, n_experts=16, n_experts_active=2,
                          granularity=granularity, vocab_size=11, context_length=6)  # fmt: skip
     tokens_BT = torch.randint(11, (2, 6))

@@ -147,6 +147,6 @@ def test_a_precision_that_is_not_here_is_refused() -> None:
 
 
 def test_megablocks_keeps_its_own_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("moe_lib.model.experts.problem_of", lambda backend: None)
+    monkeypatch.setattr("moe_lib.model.backends.problem_of", lambda backend: None)
     with pytest.raises(InputError, match="precision = 'bfloat16' is not for backend = 'megablocks'"):
         make_layer(CONFIG, "megablocks", "bfloat16")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from moe_lib.errors import InputError
-from moe_lib.model import Transformer, experts
+from moe_lib.model import Transformer, backends
 from moe_lib.native import library, why_not
 
 needs_compiler = pytest.mark.skipif(why_not() is not None, reason="no C++ compiler here")
@@ -88,8 +88,8 @@ def test_kernels_that_this_processor_cannot_run_are_not_kept(tmp_path: Path, mon
 def test_a_machine_without_kernels_trains_on_grouped_mm_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     from moe_lib.config import ModelConfig
 
-    monkeypatch.setattr(experts, "why_not", lambda: "backend = 'native' needs a C++ compiler")
-    experts.default_backend.cache_clear()
+    monkeypatch.setattr(backends, "why_not", lambda: "backend = 'native' needs a C++ compiler")
+    backends.default_backend.cache_clear()
     config = ModelConfig(d_model=8, n_layers=1, n_heads=2, vocab_size=11, context_length=6)
     try:
         with pytest.warns(UserWarning, match=r"needs a C\+\+ compiler; grouped_mm is used"):
@@ -99,4 +99,4 @@ def test_a_machine_without_kernels_trains_on_grouped_mm_and_says_so(monkeypatch:
         with pytest.raises(InputError, match=r"needs a C\+\+ compiler"):
             Transformer(config, backend="native")
     finally:
-        experts.default_backend.cache_clear()
+        backends.default_backend.cache_clear()

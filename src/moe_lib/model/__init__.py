@@ -5,7 +5,8 @@ B sequences · T positions · N = B T tokens of a batch, flattened · D model wi
 E experts · K experts per token · A = N K assignments of tokens to experts · F hidden width of an expert · V vocabulary.
 """
 
-from moe_lib.model.experts import BACKENDS, MixtureOfExperts
+from moe_lib.model.backends import BACKENDS
+from moe_lib.model.experts import MixtureOfExperts
 from moe_lib.model.router import Router
 from moe_lib.model.routing import Routing
 from moe_lib.model.transformer import Output, Transformer, build_model

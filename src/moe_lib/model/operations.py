@@ -4,7 +4,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from moe_lib.model import native, reference
 from moe_lib.model.routing import Routing
 
 
@@ -22,8 +21,3 @@ class Operations(Protocol):
     def route(self, logits_NE: Tensor, n_active: int) -> Routing: ...
 
     def next_token_nll(self, x_ND: Tensor, w_VD: Tensor, target_N: Tensor, rounded: bool = False) -> Tensor: ...
-
-
-def operations_of(backend: str) -> Operations:
-    """The kernels for `native`, plain PyTorch for every other back end."""
-    return native if backend == "native" else reference

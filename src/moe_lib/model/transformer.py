@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig, Precision
 from moe_lib.errors import InputError
-from moe_lib.model.experts import backend_for, make_layer
-from moe_lib.model.operations import Operations, operations_of
+from moe_lib.model.backends import backend_for, operations_of
+from moe_lib.model.experts import make_layer
+from moe_lib.model.operations import Operations
 from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.routing import Routing
 

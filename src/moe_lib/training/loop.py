@@ -17,7 +17,7 @@ from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
 from moe_lib.model.anatomy import OVERALL
-from moe_lib.model.experts import device_of
+from moe_lib.model.backends import device_of
 from moe_lib.training import checkpoint
 from moe_lib.training.dynamics import anatomist_of, look_steps
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer

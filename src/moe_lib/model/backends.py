@@ -1,0 +1,74 @@
+"""The back ends: which there are, which is the default, and why one cannot run here.
+
+A back end is a function of tokens, routing and the weights of the experts, as `reference.loop` is, and brings the
+operations that the rest of a layer is made of. `megablocks` brings a layer of its own, router and all.
+"""
+
+import warnings
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from moe_lib.config import ModelConfig, Precision
+from moe_lib.errors import InputError, Notice
+from moe_lib.model import megablocks, native, reference
+from moe_lib.model.grouped import grouped_mm, widths_problem
+from moe_lib.model.operations import Operations
+from moe_lib.model.reference import loop
+from moe_lib.model.routing import Routing
+from moe_lib.native import why_not
+
+Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor, bool], Tensor]
+
+BACKENDS: dict[str, Backend] = {"loop": loop, "grouped_mm": grouped_mm, "native": native.experts}
+NAMES = (*BACKENDS, "megablocks")
+
+
+@cache
+def default_backend() -> str:
+    """`grouped_mm` on CUDA; else `native`, or where its kernels cannot be built `grouped_mm`, with a warning."""
+    if torch.cuda.is_available():
+        return "grouped_mm"
+    problem = why_not()
+    if problem is None:
+        return "native"
+    warnings.warn(f"{problem}; grouped_mm is used, which is slower", Notice, stacklevel=2)
+    return "grouped_mm"
+
+
+def backend_for(model: ModelConfig) -> str:
+    """The default back end; `loop`, with a warning, where that is `grouped_mm` and the widths are not for it."""
+    default = default_backend()
+    if default == "grouped_mm" and (problem := widths_problem(model)):
+        warnings.warn(f"{problem}; loop is used, which is slower", Notice, stacklevel=3)
+        return "loop"
+    return default
+
+
+def problem_of(backend: str) -> str | None:
+    """None where a back end can run here, else the reason in words."""
+    return {"native": why_not, "megablocks": megablocks.why_not}.get(backend, lambda: None)()
+
+
+def check_backend(backend: str, model: ModelConfig, precision: Precision = "float32") -> None:
+    """`InputError` for an unknown back end, or one that cannot run here or does not take this model or precision."""
+    if backend not in NAMES:
+        raise InputError(f"backend = {backend!r} has to be one of {', '.join(NAMES)}")
+    if problem := problem_of(backend) or (widths_problem(model) if backend == "grouped_mm" else None):
+        raise InputError(problem)
+    if backend == "megablocks" and precision != "float32":
+        raise InputError(
+            f"precision = {precision!r} is not for backend = 'megablocks', which has its own; leave it out"
+        )
+
+
+def device_of(backend: str) -> torch.device:
+    """Where a model of this back end trains: on CUDA if it is there, but `native` is for the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and backend != "native" else "cpu")
+
+
+def operations_of(backend: str) -> Operations:
+    """The kernels for `native`, plain PyTorch for every other back end."""
+    return native if backend == "native" else reference
