@@ -95,7 +95,7 @@ def test_one_expert_is_the_dense_model() -> None:
 def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_where_it_is_the_default(
     d_model: int, granularity: int, d_expert: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "default_backend", lambda: "grouped_mm")
+    monkeypatch.setattr(backends, "default_backend", lambda device: "grouped_mm")
     config = ModelConfig(d_model=d_model, n_layers=1, n_heads=1, n_experts=16, n_experts_active=2,
                          granularity=granularity, vocab_size=11, context_length=6)  # fmt: skip
     tokens_BT = torch.randint(11, (2, 6))
@@ -122,6 +122,13 @@ def test_torch_takes_the_widths_that_are_said(dtype: torch.dtype, multiple: int)
         else:
             with pytest.raises(RuntimeError, match="multiple of 16 bytes"):
                 BACKENDS["grouped_mm"](torch.randn(N, width, dtype=dtype), routing, *w, False)
+
+
+def test_a_model_on_another_device_than_the_cpu_is_not_computed_by_the_kernels() -> None:
+    config = ModelConfig(d_model=8, n_layers=1, n_heads=2)
+    with torch.device("meta"):
+        assert Transformer(config).backend == "grouped_mm"
+    assert Transformer(config).backend == backends.default_backend(torch.device("cpu"))
 
 
 def test_unknown_back_end_is_refused() -> None:

@@ -27,9 +27,9 @@ NAMES = (*BACKENDS, "megablocks")
 
 
 @cache
-def default_backend() -> str:
-    """`grouped_mm` on CUDA; else `native`, or where its kernels cannot be built `grouped_mm`, with a warning."""
-    if torch.cuda.is_available():
+def default_backend(device: torch.device) -> str:
+    """`native` on the CPU, `grouped_mm` elsewhere, and with a warning where the kernels cannot be built."""
+    if device.type != "cpu":
         return "grouped_mm"
     problem = why_not()
     if problem is None:
@@ -38,9 +38,9 @@ def default_backend() -> str:
     return "grouped_mm"
 
 
-def backend_for(model: ModelConfig) -> str:
-    """The default back end; `loop`, with a warning, where that is `grouped_mm` and the widths are not for it."""
-    default = default_backend()
+def backend_for(model: ModelConfig, device: torch.device) -> str:
+    """A device's default back end; `loop`, with a warning, where that is `grouped_mm` and the widths are not for it."""
+    default = default_backend(device)
     if default == "grouped_mm" and (problem := widths_problem(model)):
         warnings.warn(f"{problem}; loop is used, which is slower", Notice, stacklevel=3)
         return "loop"
@@ -64,8 +64,8 @@ def check_backend(backend: str, model: ModelConfig, precision: Precision = "floa
         )
 
 
-def device_of(backend: str) -> torch.device:
-    """Where a model of this back end trains: on CUDA if it is there, but `native` is for the CPU."""
+def device_of(backend: str | None = None) -> torch.device:
+    """Where a model trains: on CUDA if it is there and the back end that was asked for is not `native`."""
     return torch.device("cuda" if torch.cuda.is_available() and backend != "native" else "cpu")
 
 

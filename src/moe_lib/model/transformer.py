@@ -103,10 +103,10 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, backend: str | None = None, precision: Precision = "float32") -> None:
         super().__init__()
         self.config = config
-        self.backend = backend = backend or backend_for(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.backend = backend = backend or backend_for(config, self.embedding.weight.device)
         self.operations = operations_of(backend)
         self.rounded = precision == "bfloat16"
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.blocks = nn.ModuleList(Block(config, backend, precision) for _ in range(config.n_layers))
         self.final_norm = nn.RMSNorm(config.d_model, eps=NORM_EPSILON)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)

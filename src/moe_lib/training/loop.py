@@ -17,7 +17,7 @@ from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
 from moe_lib.model.anatomy import OVERALL
-from moe_lib.model.backends import device_of
+from moe_lib.model.backends import backend_for, device_of
 from moe_lib.training import checkpoint
 from moe_lib.training.dynamics import anatomist_of, look_steps
 from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
@@ -78,10 +78,12 @@ def train(
     injected = injection(schedule, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, injected)
     schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # injected facts fill less than their share
+    device = device_of(backend)
+    backend = backend or backend_for(run.model, device)
     model = build_model(
         run.model, training.seed, backend, training.expert_spread, training.precision, training.output_init
     )
-    model.to(device_of(model.backend))
+    model.to(device)
     optimizer = make_optimizer(model, training, native=model.backend == "native")
     losses = torch.full((schedule.n_steps,), math.nan)
     anatomist = anatomist_of(corpus, run.model.context_length)
