@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moe_lib.figures.transitions import residual_stream, transitions
+from moe_lib.figures.transitions import previous_token_heads, residual_stream, transitions
 
 STEPS = [0, 10, 100, 1000]
 
@@ -30,3 +30,9 @@ def test_the_stream_is_drawn_for_every_layer() -> None:
     for axes, last in zip(residual_stream(row(0, None)).axes, (0.2, 0.2, 0.2), strict=True):
         assert len(axes.lines) == 2
         assert np.allclose(axes.lines[1].get_ydata(), last)
+
+
+def test_heads_are_drawn_by_layer_with_the_step_of_copying() -> None:
+    copies, never = previous_token_heads([row(0, 100), row(0.9, None)]).axes
+    assert [len(axes.lines) for axes in (copies, never)] == [3, 2]
+    assert copies.lines[2].get_xdata() == [100, 100]
