@@ -80,7 +80,7 @@ def test_runs_that_say_little_leave_the_best_rate_anywhere_among_those_tried() -
 def test_a_loss_that_does_not_bend_has_no_regret_and_no_rule() -> None:
     down = runs().assign(loss=lambda table: 4 - 0.1 * np.log(table["learning_rate"] / 0.01) ** 2)
     for fit in (fit_rule, lambda table: regret(table, TRUE)):
-        with pytest.raises(InputError, match="does not bend upwards"):
+        with pytest.raises(InputError, match="has no minimum in the learning rate"):
             fit(down)
 
 

@@ -63,6 +63,8 @@ def test_without_slurm_one_sentence_says_so(
     small_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(InputError, match="engine = 'slurm' needs Slurm's sbatch, and it is not here; use local"):
+    with pytest.raises(
+        InputError, match="engine = 'slurm' needs Slurm's sbatch, which is not on this machine; use local"
+    ):
         run_on_slurm([small_run], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work")
     assert not (tmp_path / "work").exists()

@@ -1,1 +1,1 @@
-"""What is computed from our own runs: which of them count, their noise, their tuning, and what they say."""
+"""Analyses of our own runs: their selection, noise and tuning, and the paper's claims tested on them."""

@@ -1,4 +1,4 @@
-"""How far apart runs are that differ only in their seed."""
+"""Seed noise: the spread of losses between runs that differ only in their seed."""
 
 import json
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from moe_lib.ledger import Row
 
 
 def seed_noise(table: pd.DataFrame, by: Sequence[str], loss: str = "L") -> float:
-    """Standard deviation of the loss between runs that agree in `by`, pooled; no fit can do better than this."""
+    """Pooled standard deviation of the loss between runs that agree in `by`; no fit can predict better than this."""
     groups = table.groupby(list(by))[loss]
     freedom = int((groups.size() - 1).sum())
     if freedom == 0:
-        raise InputError(f"{', '.join(by)}: no two runs agree in these columns, so that the noise is not known")
+        raise InputError(f"{', '.join(by)}: no two runs agree in these columns, so the seed noise cannot be estimated")
     return float(np.sqrt(((groups.size() - 1) * groups.var(ddof=1).fillna(0)).sum() / freedom))
 
 
 def seed_spread(rows: list[Row]) -> "pd.Series[float]":
-    """Standard deviation of the loss between runs that differ only in their seed, pooled, by sparsity; nats."""
+    """Pooled standard deviation of the loss between runs that differ only in their seed, by sparsity; nats."""
     table = pd.DataFrame(
         [{"sparsity": row["sparsity"], "loss": row.get("loss"), "run": _unseeded(row)} for row in rows]
     )

@@ -1,4 +1,4 @@
-"""The law that our own runs give: Eq. 6 fitted to the isoFLOP surfaces of a ledger."""
+"""Our own law: Eq. 6 fitted to the isoFLOP surfaces of a ledger."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from moe_lib.tables import runs_for
 
 
 def law_named(name: str, ledger: Path) -> Law:
-    """A printed law, or `ours`, see `law_of_ours`; `InputError` for another name."""
+    """A published law, or `ours` (see `law_of_ours`); `InputError` for another name."""
     if name in PUBLISHED:
         return PUBLISHED[name]
     if name != "ours":
@@ -21,9 +21,9 @@ def law_named(name: str, ledger: Path) -> Law:
 
 
 def law_of_ours(ledger: Path) -> tuple[Law, Fit]:
-    """Eq. 6 fitted to the `surface_runs` of a ledger, and that fit.
+    """Eq. 6 fitted to the `surface_runs` of a ledger, as a law and as the fit.
 
-    `InputError` if there are too few of them, and as `surface_runs`.
+    `InputError` if there are too few runs, or if `surface_runs` raises it.
     """
     table = surface_runs(Ledger(ledger))
     runs = runs_for(table, SPARSITY.inputs).columns

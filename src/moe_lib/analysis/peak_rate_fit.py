@@ -1,11 +1,12 @@
 """The rule for the peak learning rate, fitted to tuning runs.
 
-Near its best rate the loss of a cell (one model at one budget) is a parabola in the log of the rate. The few runs of a
-cell are too noisy to place it, so cells share what they can: one curvature, and a vertex that follows a power law
-(`fit_rule`) or is that of their sparsity (`regret`). Both are linear least squares.
+A cell is one model at one budget. Near its best learning rate its loss is a parabola in the log of the rate. The few
+runs of a cell are too noisy to place its vertex, so all cells share one curvature. Their vertices follow a power law
+(`fit_rule`), or are shared by all sizes of one budget and sparsity (`regret`). Both fits are linear least squares.
 
-Tables have a row a run, with the columns n_params_active (as built), sparsity and flops, which name the cell, and
-learning_rate and loss (nats a token; NaN for a run that diverged, which is left out). All of one batch size.
+Tables have one row per run. The columns n_params_active (as built), sparsity and flops identify the cell; learning_rate
+and loss (nats per token) are its data. Runs that diverged have the loss NaN and are left out. All runs have the same
+batch size.
 """
 
 from collections.abc import Sequence
@@ -21,15 +22,17 @@ from moe_lib.laws.interval import interval
 from moe_lib.sweeps.peak_rate import REFERENCE_FLOPS, REFERENCE_SIZE, PeakRate
 
 CELL = ["n_params_active", "sparsity", "flops"]
-TINY = 1e-12  # squared nats; no budget's noise counts as less
+TINY = 1e-12  # squared nats; lower bound on the noise of a budget
 DRAWS = 4000
 Power = Literal["size", "density", "budget"]
 
 
 @dataclass(frozen=True)
 class RuleFit:
-    """A rule fitted to runs, the curvature about it (nats a squared e-fold of the rate), and a 95 % interval for each
-    of its numbers, from the spread of the residuals."""
+    """A rule fitted to runs, the curvature (nats per squared e-fold of the rate), and 95 % intervals of its numbers.
+
+    The intervals follow from the spread of the residuals.
+    """
 
     rule: PeakRate
     curvature: float
@@ -37,9 +40,9 @@ class RuleFit:
 
 
 def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", "budget")) -> RuleFit:
-    """The power law in the named quantities through the vertices of all cells' parabolas, of one curvature.
+    """Fit a power law in the named quantities to the vertices of all cells' parabolas, which share one curvature.
 
-    `InputError` where the runs do not tell its numbers apart, or their loss does not bend upwards.
+    `InputError` if the runs do not identify its numbers, or if the fitted curvature is not positive.
     """
     runs = table.dropna(subset="loss")
     columns = {
@@ -61,9 +64,9 @@ def fit_rule(table: pd.DataFrame, powers: Sequence[Power] = ("size", "density", 
 
 @dataclass(frozen=True)
 class SharedCurvature:
-    """loss = own level of the cell + curvature (x - features @ vertex)^2; x is a log rate.
+    """loss = level of the cell + curvature (x - features @ vertex)^2; x is a log rate.
 
-    Least squares, weighted by the spread of the residuals at each budget: the cheaper the runs, the noisier.
+    Least squares, weighted by the spread of the residuals at each budget, because cheaper runs are noisier.
     """
 
     solution: Array  # curvature, then -2 curvature vertex
@@ -77,11 +80,11 @@ class SharedCurvature:
         _, _, rank, _ = np.linalg.lstsq(design, loss, rcond=None)
         if rank < design.shape[1] or len(loss) == rank:
             raise InputError(
-                f"{len(loss)} runs of {cell.max() + 1} cells differ in too little to fit "
+                f"{len(loss)} runs of {cell.max() + 1} models and budgets differ in too little to identify "
                 f"a curvature and {features.shape[1]} numbers of a rule"
             )
         budget, weights = runs.groupby("flops").ngroup().to_numpy(), np.ones(len(loss))
-        for _ in range(2):  # the second time with each budget's own noise
+        for _ in range(2):  # the second pass weights each budget by its noise
             inverse = np.linalg.inv(design.T @ (weights[:, None] * design))
             solution = inverse @ design.T @ (weights * loss)
             residual = loss - design @ solution
@@ -90,7 +93,7 @@ class SharedCurvature:
             weights = 1 / np.maximum(noise, TINY)[budget]
         if solution[0] <= 0:
             raise InputError(
-                f"the loss of these {len(loss)} runs does not bend upwards with the rate: no rule fits them"
+                f"the loss of these {len(loss)} runs has no minimum in the learning rate, so no rule can be fitted"
             )
         own = slice(1 + features.shape[1])
         covariance: Any = np.linalg.inv(design.T @ (weights[:, None] * design))
@@ -106,12 +109,12 @@ class SharedCurvature:
         return np.asarray(-self.solution[1:] / (2 * self.solution[0]))
 
     def drawn(self) -> tuple[Array, Array]:
-        """Curvatures `[DRAWS, 1]` and vertices `[DRAWS, k]` within their error; infinite without a vertex."""
+        """Draws of curvatures `[DRAWS, 1]` and vertices `[DRAWS, k]` from their errors; infinite without a vertex."""
         drawn = np.random.default_rng(0).multivariate_normal(
             self.solution,
             self.covariance,
             DRAWS,
-            method="cholesky",  # unique, so that machines draw alike; an SVD is not
+            method="cholesky",  # unique, so all machines make the same draws; an SVD is not unique
         )
         curvature = drawn[:, :1]
         return curvature, np.where(curvature > 0, -drawn[:, 1:] / (2 * np.abs(curvature)), np.inf)

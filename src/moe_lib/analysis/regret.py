@@ -1,4 +1,4 @@
-"""What the rule for the peak learning rate gives up: its regret, from tuning runs near it.
+"""The regret of the rule for the peak learning rate: the extra loss from using it instead of the best rate.
 
 Tables as in `peak_rate_fit`.
 """
@@ -10,16 +10,16 @@ from moe_lib.analysis.peak_rate_fit import CELL, SharedCurvature
 from moe_lib.laws.interval import interval
 from moe_lib.sweeps.peak_rate import PeakRate
 
-FARTHEST = 4.0  # runs at rates farther than this factor from the rule are left out: there the loss is no parabola
+FARTHEST = 4.0  # runs farther than this factor from the rule are left out: there the loss is not a parabola
 
 
 def regret(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
-    """The regret of a rule at each budget and sparsity: the loss above the best rate's, nats.
+    """The regret of a rule at each budget and sparsity, in nats: its extra loss over the best rate.
 
-    The best rate is the rule's own times a factor that all sizes of one budget and sparsity share; all have one
+    The best rate is the rule's rate times a factor that all sizes of one budget and sparsity share; all share one
     curvature. Columns flops, sparsity, n (runs), factor and regret, each with low and high, and curvature. The
-    intervals are 95 % of draws from the spread of the residuals, given that the best rate is not farther from the rule
-    than the runs used, a factor of 4. `InputError` where the runs are too few, or their loss does not bend upwards.
+    intervals hold 95 % of draws from the spread of the residuals, given that the best rate is within a factor of 4 of
+    the rule, as all runs used are. `InputError` if the runs are too few, or if the fitted curvature is not positive.
     """
     runs = _near(table, rule)
     keys = ["flops", "sparsity"]
@@ -62,8 +62,10 @@ def rates_tried(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
 
 
 def above_vertex(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
-    """The runs that `regret` rests on, with `offset` (log of the rate over the rule's) and `above` (loss over that at
-    the fitted vertex of their cell); for a picture of the regret."""
+    """The runs that `regret` uses, for a picture of it.
+
+    `offset` is the log of the rate over the rule's; `above` is the loss above the fitted minimum of the run's cell.
+    """
     keys = ["flops", "sparsity"]
     runs = _near(table, rule).merge(regret(table, rule)[[*keys, "factor", "curvature"]], on=keys)
     lowered = runs["loss"] - runs["curvature"] * (runs["offset"] - np.log(runs["factor"])) ** 2
@@ -72,8 +74,10 @@ def above_vertex(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
 
 
 def _near(table: pd.DataFrame, rule: PeakRate) -> pd.DataFrame:
-    """Runs that did not diverge, at rates within FARTHEST of the rule, with their `offset`; a cell with a single rate
-    says nothing of it and is left out."""
+    """Runs that did not diverge, at rates within FARTHEST of the rule, with their `offset`.
+
+    A cell with a single rate does not constrain the best rate and is left out.
+    """
     runs = table.dropna(subset="loss")
     ruled = [rule(*cell) for cell in runs[CELL].to_numpy()]
     runs = runs.assign(offset=np.log(runs["learning_rate"].to_numpy() / ruled))

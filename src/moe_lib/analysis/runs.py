@@ -1,4 +1,4 @@
-"""Which of our runs count, and their rows as a table in the symbols of the paper."""
+"""The selection of our runs, and their rows as a table in the paper's symbols."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +10,8 @@ from moe_lib.ledger import Ledger, Row
 from moe_lib.repository import GRID, require
 from moe_lib.sweeps import read_sweep
 
-UNIT = ("surface", "noise")  # blocks of the grid: the isoFLOP surface of the unit budget, and seeds of its cells
-SURFACES = (*UNIT, "budgets")  # with those of other budgets; the block `lowest` is in a regime of its own
+UNIT = ("surface", "noise")  # blocks of the grid: the isoFLOP surface of the unit budget, and more seeds of its runs
+SURFACES = (*UNIT, "budgets")  # and those of other budgets; the block `lowest` is in another regime
 LEDGER_COLUMNS = {
     "N": "n_params",
     "Na": "n_params_active",
@@ -23,9 +23,9 @@ LEDGER_COLUMNS = {
 
 
 def finished(ledger: Ledger, *blocks: str, sweep: Path | None = None) -> list[Row]:
-    """Rows of the runs that a sweep (default: the grid), or some of its blocks, asks for, in its order; what has no row
-    yet is left out.
+    """Ledger rows of a sweep's runs (default: the grid), or of some of its blocks, in its order.
 
+    Runs without a row are left out.
     `InputError` for an unknown block, a file that cannot be read, or if the package was installed without the grid.
     """
     path = sweep or require(GRID, "the selection of our runs")
@@ -44,10 +44,10 @@ def census(ledger: Ledger, selections: Iterable[tuple[Path, tuple[str, ...]]]) -
 
 
 def surface_runs(ledger: Ledger, blocks: Iterable[str] = SURFACES) -> pd.DataFrame:
-    """The runs of the grid's isoFLOP surfaces as `isoflop_runs` gives them, each seed for itself: THE selection that
-    surfaces, laws and chapters share. Tuning, trials and controls are left out.
+    """The runs of the grid's isoFLOP surfaces, as a table of `isoflop_runs` with one row per seed.
 
-    `InputError` if the ledger has none of them, or if they read different texts.
+    This is THE selection that surfaces, laws and chapters share. It leaves out tuning, trials and controls.
+    `InputError` if the ledger has none of these runs, or if they read different texts.
     """
     rows = finished(ledger, *blocks)
     texts = {row.get("corpus_digest") for row in rows}
@@ -60,8 +60,11 @@ def surface_runs(ledger: Ledger, blocks: Iterable[str] = SURFACES) -> pd.DataFra
 
 
 def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows of the ledger in symbols: N, Na, D, S, L, C (the budget asked for), with `se` (standard error of L over
-    held-out documents), `shape` (d_model x n_layers) and `seed`; runs that diverged have no loss and are left out."""
+    """Ledger rows in symbols: N, Na, D, S, L and C (the requested budget), `se`, `shape` and `seed`.
+
+    `se` is the standard error of L over held-out documents, `shape` is d_model x n_layers. Runs that diverged have no
+    loss and are left out.
+    """
     table = [
         {symbol: row[name] for symbol, name in LEDGER_COLUMNS.items()}
         | {
@@ -77,9 +80,9 @@ def isoflop_runs(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def cell_means(runs: pd.DataFrame) -> pd.DataFrame:
-    """The mean over seeds of each cell of `isoflop_runs` (a budget, a sparsity, a shape), and their number `n`.
+    """The mean over the `n` seeds of each cell of `isoflop_runs`; a cell is one budget, sparsity and shape.
 
-    In a fit, a cell with three seeds shall weigh no more than one with one.
+    In a fit a cell with three seeds then weighs no more than a cell with one.
     """
     columns = {name: (name, "mean") for name in ("N", "Na", "D", "L")}
     return runs.groupby(["C", "S", "shape"], as_index=False).agg(**columns, n=("L", "size"))

@@ -1,4 +1,4 @@
-"""What Section 2 says of the surface of one budget, as numbers whose sign decides, with intervals from refits."""
+"""The claims of Section 2 about one budget's surface, as numbers whose sign decides, with intervals from refits."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Number = Callable[[Surface, Sequence[float]], float]
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of the paper, the number it is about, and the sign it gives to it.
+    """A claim of the paper, the number that decides it, and the sign that the paper claims.
 
-    `along` says what the number is taken over: sparsities, or sizes at which the best sparsity is looked for.
+    The number is taken over `along`: sparsities, or sizes at which the best sparsity is computed.
     """
 
     text: str
@@ -31,33 +31,33 @@ class Statement:
 
 
 def least_bend(surface: Surface, sparsities: Sequence[float]) -> float:
-    """The smallest curvature along log size at any of the sparsities; nats a squared e-fold."""
+    """The smallest curvature along log size at any of the sparsities; nats per squared e-fold."""
     middle, step = np.mean(surface.n_range), np.ptp(surface.n_range) / 4
     low, at, high = (surface.loss(np.exp(middle + k * step), np.asarray(sparsities)) for k in (-1, 0, 1))
     return float(np.min((low - 2 * at + high) / step**2))
 
 
 def size_trend(surface: Surface, sparsities: Sequence[float]) -> float:
-    """Slope of the log of the best size over -log(1-S): e-folds of size an e-fold of sparsity."""
+    """Slope of the log of the best size over -log(1-S): e-folds of size per e-fold of sparsity."""
     best = surface.best_size(sparsities)
     return _slope(feature("S", best["S"]), np.log(best[surface.size].to_numpy(float)))
 
 
 def loss_trend(surface: Surface, sparsities: Sequence[float]) -> float:
-    """Slope of the loss at the best size over -log(1-S); nats an e-fold of sparsity."""
+    """Slope of the loss at the best size over -log(1-S); nats per e-fold of sparsity."""
     best = surface.best_size(sparsities)
     return _slope(feature("S", best["S"]), best["L"].to_numpy(float))
 
 
 def sparsity_bend(surface: Surface, sizes: Sequence[float]) -> float:
-    """The smallest curvature along -log(1-S) at any of the sizes; nats a squared e-fold of sparsity."""
+    """The smallest curvature along -log(1-S) at any of the sizes; nats per squared e-fold of sparsity."""
     middle, step = np.mean(surface.s_range), np.ptp(surface.s_range) / 4
     low, at, high = (surface.loss(np.asarray(sizes), -np.expm1(-(middle + k * step))) for k in (-1, 0, 1))
     return float(np.min((low - 2 * at + high) / step**2))
 
 
 def sparsity_trend(surface: Surface, sizes: Sequence[float]) -> float:
-    """Slope of -log(1-S*) over log size: e-folds of sparsity an e-fold of size."""
+    """Slope of -log(1-S*) over log size: e-folds of sparsity per e-fold of size."""
     best = surface.best_sparsity(sizes)
     return _slope(np.log(np.asarray(sizes)), feature("S", best["S"]))
 
@@ -79,11 +79,11 @@ SECTION_2 = (
 def judge(
     total: ResampledSurface, active: ResampledSurface, sparsities: Sequence[float], sizes: Sequence[float] = ()
 ) -> pd.DataFrame:
-    """Each statement of Section 2 at one budget, from its surfaces in N and in N_a; without sizes, those of fixed N are
-    left out.
+    """Each statement of Section 2 at one budget, from its surfaces in N and in N_a.
 
-    Columns statement, source, value, low, high (95 %), unit, and shows: `yes` where the whole interval has the paper's
-    sign, `no` where it has the other, `undecided` where it holds zero.
+    Without sizes, the statements about fixed N are left out. Columns statement, source, value, low, high (95 %), unit,
+    and shows: `yes` means that the whole interval has the paper's sign, `no` that it has the other sign, `undecided`
+    that it includes zero.
     """
     rows = []
     for statement in SECTION_2:

@@ -1,8 +1,9 @@
 """Does sparsity matter for a task once the upstream loss is equal? (Section 4 of the paper asks it by eye.)
 
-task ~ spline(loss) + sparsity, on the losses that every sparsity reaches, with errors clustered by configuration, Holm
-over tasks, and a test of equivalence with a stated margin: a large p-value alone is no evidence of no effect. Beside it
-what could stand behind sparsity: the same with log N_a, and with tokens a parameter, compared by AIC.
+The model is task ~ spline(loss) + sparsity, on the losses that every sparsity reaches. Errors are clustered by
+configuration, and p-values are corrected over tasks by Holm. A large p-value is not evidence of no effect, so
+equivalence is tested with a stated margin. AIC compares this model with the same one in log N_a and in tokens per
+parameter, because either could explain an effect of sparsity.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ COLUMNS = ("loss", "sparsity", "n_params", "n_params_active", "n_tokens", "confi
 
 
 def common_support(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs whose loss lies where every sparsity has runs; `InputError` where no such loss is."""
+    """The runs whose loss is in the range that every sparsity covers; `InputError` if there is no such range."""
     by_sparsity = runs.groupby("sparsity")["loss"]
     low, high = by_sparsity.min().max(), by_sparsity.max().min()
     inside = runs[runs["loss"].between(low, high)]
@@ -36,11 +37,11 @@ def common_support(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def transfer(runs: pd.DataFrame, tasks: Sequence[str], margin: float, spline_df: int = 3) -> pd.DataFrame:
-    """One row a task: the effect of sparsity going from 0 to 1 at equal loss, in the task's unit.
+    """One row per task: the effect of sparsity going from 0 to 1 at equal loss, in the task's unit.
 
     `runs` has the columns loss, sparsity, n_params, n_params_active, n_tokens, configuration and the tasks. `low` and
-    `high` bound 95 %; `p_holm` is corrected over the tasks; `equivalent` says that the effect lies within +-`margin`
-    (two one-sided tests at 5 %). Raises `InputError` for missing columns or too few runs.
+    `high` bound the 95 % interval; `p_holm` is corrected over the tasks; `equivalent` means that the effect is within
+    +-`margin` (two one-sided tests at 5 %). Raises `InputError` for missing columns or too few runs.
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -65,7 +66,7 @@ def _one_task(runs: pd.DataFrame, task: str, margin: float, spline_df: int) -> d
     ).dropna(subset=[task, *COLUMNS])
     n_clusters = data["configuration"].nunique()
     if n_clusters < spline_df + 3:
-        raise InputError(f"{task}: {n_clusters} configurations share losses, and {spline_df + 3} are the least")
+        raise InputError(f"{task}: has {n_clusters} configurations in the shared range; needs at least {spline_df + 3}")
     fits = {name: _fit(data, SPLINE.format(df=spline_df) + term) for name, term in TERMS.items()}
     effect, error = fits["sparsity"].params["sparsity"], fits["sparsity"].bse["sparsity"]
     student = stats.t(n_clusters - 1)

@@ -9,7 +9,7 @@ import pandas as pd
 from moe_lib.ledger import Row
 
 Recipe = Literal["landed", "paper", "modern"]
-MULTIPLIER = 5.0  # of the embeddings, in both recipes that are in use
+MULTIPLIER = 5.0  # embedding multiplier of both recipes in use
 
 
 def recipe_of(config: dict[str, Any]) -> Recipe | None:
@@ -31,7 +31,7 @@ def recipe_of(config: dict[str, Any]) -> Recipe | None:
 
 
 def transition_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """A row for each finished run that was looked into.
+    """A row for each finished run with `dynamics`.
 
     Columns recipe, S, shape (d_model x n_layers), C, seed, loss (nats per token), n_steps, n_tokens, and for the two
     transitions `bigram` and `copy` the steps until then (`bigram_step`, `copy_step`) and their share of the run

@@ -1,4 +1,4 @@
-"""Tuning runs as a table, and what one change does to their loss."""
+"""Tuning runs as a table, and the effect of one change on their loss."""
 
 from collections.abc import Collection
 from typing import Any
@@ -35,7 +35,7 @@ NEAR = 1.6  # a rate within this factor of the rule's counts as the rule's
 
 
 def tuning_table(rows: list[Row]) -> pd.DataFrame:
-    """The ledger's rows as tuning runs; a run that diverged has the loss NaN, and keeps its place."""
+    """Ledger rows as a table of tuning runs; a run that diverged has the loss NaN."""
     return pd.DataFrame(
         [
             {
@@ -50,15 +50,15 @@ def tuning_table(rows: list[Row]) -> pd.DataFrame:
 
 
 def seed_means(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for runs that differ in their seed alone, with their mean loss."""
+    """One row for all runs that differ only in their seed, with their mean loss."""
     return table.groupby([name for name in table if name != "loss"], sort=False, as_index=False).mean()
 
 
 def one_change(rows: list[Row], base: dict[str, Any]) -> pd.DataFrame:
-    """Runs that differ from a base in one field and, it may be, the seed: what the field changes in the loss.
+    """Effect on the loss of changing one field of a base; runs may also differ in their seed.
 
-    `base` has the fields that are compared, by path (`training.router_rate`). Columns sparsity, change (empty for the
-    base itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
+    `base` has the compared fields by path (`training.router_rate`). Columns sparsity, change (empty for the base
+    itself), n (seeds), loss (their mean) and difference to the base of the same sparsity, in nats.
     """
     table = pd.DataFrame(
         [{"sparsity": row["sparsity"], "change": change(row["config"], base), "loss": row.get("loss")} for row in rows]
@@ -70,7 +70,7 @@ def one_change(rows: list[Row], base: dict[str, Any]) -> pd.DataFrame:
 
 
 def change(config: dict[str, Any], base: dict[str, Any]) -> str | None:
-    """The field in which a run's configuration differs from the base; empty where none does, None where several do."""
+    """The field in which a run's configuration differs from the base; empty if none does, None if several do."""
     fields = ((path, config[path.split(".")[0]].get(path.split(".")[1])) for path in base)
     changed = [f"{path.split('.')[1]} = {value:g}" for path, value in fields if value not in (None, base[path])]
     return None if len(changed) > 1 else "".join(changed)

@@ -1,1 +1,1 @@
-"""Every figure of the book: one function each, takes tables and laws, returns a matplotlib figure."""
+"""The book's figures: one function per figure takes tables and laws and returns a matplotlib figure."""

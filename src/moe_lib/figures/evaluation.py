@@ -1,4 +1,4 @@
-"""Figures of the experimental setup: what models read, and what they remember of it."""
+"""Figures of the experimental setup: the training mixture, and recall of injected facts."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,9 +9,10 @@ PROSE, CODE = "#3f78a8", "#9cc4de"
 
 
 def mixture(slices: pd.DataFrame) -> Figure:
-    """A bar a slice: training tokens in millions. `slices` has the columns name, kind, tokens, from the first bar down.
+    """Training tokens in millions, one bar per slice.
 
-    `kind` is `English prose` or `source code`, and gives the colour.
+    `slices` has the columns name, kind, tokens, in order from the top. `kind` is `English prose` or `source code` and
+    sets the colour.
     """
     colours = {"English prose": PROSE, "source code": CODE}
     figure, axes = new_figure("full", height=2.6)
@@ -30,11 +31,10 @@ def mixture(slices: pd.DataFrame) -> Figure:
 
 
 def recall(table: pd.DataFrame) -> Figure:
-    """Closed-book answers by how often a fact was injected: their nats after the right name and after a stranger's, and
-    the difference of the two.
+    """Nats of closed-book answers after the right name and after a stranger's, and their difference, by exposure.
 
-    `table` has a row an exposure and the columns exposure, nll, stranger, knowledge, each but the first with its
-    standard error in `<name>_error`; all in nats.
+    `table` has one row per exposure and the columns exposure, nll, stranger, knowledge, the last three with their
+    standard errors in `<name>_error`; all in nats.
     """
     figure, (nats, gain) = new_figure("full", height=3.0, columns=2)
     lines = (("stranger", MUTED, "after a stranger's name"), ("nll", ACCENT, "after the right name"))

@@ -1,4 +1,4 @@
-"""Figures of the evidence: what each sparsity says by itself, and where budgets and optima lie."""
+"""Figures of the evidence: the runs and parabola of each sparsity, and optima by budget."""
 
 from collections.abc import Mapping
 
@@ -26,19 +26,18 @@ Optima = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
 
 def optima(surfaces: Mapping[str, Optima], by_parabola: pd.DataFrame) -> Figure:
-    """N*, N_a* and L* against S, from surfaces (lines, bands of their intervals) and from parabolas (diamonds, bars);
-    S* against N, broken where no runs are near.
+    """N*, N_a* and L* against S, from surfaces (lines, with bands for intervals) and from parabolas (diamonds, bars).
 
-    `surfaces` has, by name, `ResampledSurface.best_size` in N and in Na and `best_sparsity` with a column `among`
-    (runs); the first is drawn boldly. `by_parabola` has `laws.isoflop.parabolas` in N and in Na, with columns N, Na, L
-    and their `_low`, `_high`.
+    The last panel shows S* against N, dotted if no runs are near. `surfaces` has, by name, `ResampledSurface.best_size`
+    in N and in Na, and `best_sparsity` with a column `among` (near runs); the first surface is drawn boldly.
+    `by_parabola` has `laws.isoflop.parabolas` in N and in Na, with columns N, Na, L and their `_low`, `_high`.
     """
     figure, grid = new_figure("full", height=5.9, rows=2, columns=2)
     *panels, at_fixed = grid.flat
     columns = (
         ("N", "low", "high", "a. best total N*"),
         ("Na", "low", "high", "b. best active $N_a^*$"),
-        ("L", "L_low", "L_high", "c. loss L* there (nats a token)"),
+        ("L", "L_low", "L_high", "c. loss L* there (nats per token)"),
     )
     looks = ((ACCENT, 1.9), (MUTED, 1.2))
     for (name, (total, active, at_size)), (colour, width) in zip(surfaces.items(), looks, strict=False):
@@ -74,10 +73,10 @@ def optima(surfaces: Mapping[str, Optima], by_parabola: pd.DataFrame) -> Figure:
 
 
 def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
-    """Each sparsity by itself: its runs, the parabola through them, and where its vertex lies (bar: interval).
+    """The runs of each sparsity, the parabola through them, and its vertex with its interval; one panel per sparsity.
 
-    `runs` has columns N, S, L and `se` (its bar), one budget; `fits` is a table of `laws.isoflop.parabolas`. A vertex
-    outside the sizes that were trained is hollow.
+    `runs` has columns N, S, L and `se` (error bars) at one budget; `fits` is a table of `laws.isoflop.parabolas`. A
+    vertex outside the trained sizes is hollow.
     """
     columns = 4
     figure, grid = new_figure(
@@ -108,10 +107,10 @@ def raw_parabolas(runs: pd.DataFrame, fits: pd.DataFrame) -> Figure:
 
 
 def budgets(fits: pd.DataFrame, smallest: "pd.Series[float]") -> Figure:
-    """L* and N_a* against S, a line a budget, from parabolas; the dotted lines are the smallest sizes trained.
+    """L* and N_a* against S from parabolas, one line per budget; dotted lines mark the smallest trained sizes.
 
     `fits` is a table of `laws.isoflop.parabolas` in Na with the column C; `smallest` is N_a, indexed by C. A vertex
-    outside the sizes that were trained is hollow.
+    outside the trained sizes is hollow.
     """
     figure, (loss, size) = new_figure("full", height=3.3, columns=2)
     for (budget, own), colour in zip(fits.groupby("C"), ordered_colours(fits["C"].nunique()), strict=True):
@@ -124,7 +123,7 @@ def budgets(fits: pd.DataFrame, smallest: "pd.Series[float]") -> Figure:
         size.axhline(smallest[budget], color=colour, lw=1, ls=":")
     for axes in (loss, size):
         sparsity_axis(axes.xaxis, (0, 0.5, 0.75, 0.9, 0.95, 0.98))
-    loss.set_title("a. loss L* at the best size (nats a token)")
+    loss.set_title("a. loss L* at the best size (nats per token)")
     size.set_title("b. best active $N_a^*$")
     size.set_ylim(0.7 * smallest.min(), 1.5 * fits["Na"].max())
     count_axis(size.yaxis, "")

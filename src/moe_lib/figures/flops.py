@@ -1,4 +1,4 @@
-"""Figures of what a model's shape alone decides: the plane of parameters and FLOPs, and those of Appendix C."""
+"""Figures of counts that follow from a model's shape: parameters against FLOPs, and those of Appendix C."""
 
 from collections.abc import Mapping
 
@@ -26,10 +26,10 @@ PARTS = {
 
 
 def plane(table: pd.DataFrame, flops: float) -> Figure:
-    """Total parameters against FLOPs a token, a line for each sparsity, and the gap between the outer two.
+    """Total parameters against FLOPs per token, one line per sparsity, and the gap between the outer two.
 
-    `table` has the columns `sparsity`, `n_params` and `flops` (a token, router included); the gap is marked at
-    the models of equal `flops`, read off the lines.
+    `table` has the columns `sparsity`, `n_params` and `flops` (per token, router included). The gap is interpolated
+    between the lines at equal `flops`.
     """
     figure, axes = new_figure("full", height=4.2)
     at_flops = {}
@@ -57,13 +57,13 @@ def plane(table: pd.DataFrame, flops: float) -> Figure:
         va="center",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 2},
     )
-    flops_axis(axes.xaxis, "FLOPs a token, forward and backward")
+    flops_axis(axes.xaxis, "FLOPs per token, forward and backward")
     count_axis(axes.yaxis, "total parameters N")
     return figure
 
 
 def estimator_ratio(table: pd.DataFrame, studied: tuple[float, float]) -> Figure:
-    """Figure 7: Eq. 9 / (6 N_a) against N, a curve for each sparsity, a panel for each convention of N_a.
+    """Figure 7: Eq. 9 / (6 N_a) against N, one curve per sparsity, one panel per convention of N_a.
 
     `table` has the columns `sparsity`, `n_params` and one for each key of `PANELS`, which hold the ratio;
     `studied` is the range of N to shade.
@@ -92,7 +92,7 @@ def estimator_ratio(table: pd.DataFrame, studied: tuple[float, float]) -> Figure
 
 
 def shares_by_part(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Share of a token's FLOPs by part against model width; one panel for each title in `tables`.
+    """Share of the FLOPs per token by part against model width; one panel for each title in `tables`.
 
     Each table is indexed by `d_model`, with a column of shares (0 to 1) for each key of `PARTS`.
     """

@@ -1,4 +1,4 @@
-"""Figures of Section 2: loss over size and sparsity at one budget, and where its minima lie."""
+"""Figures of Section 2: loss over size and sparsity at one budget, and its minima."""
 
 from collections.abc import Sequence
 
@@ -24,10 +24,10 @@ from moe_lib.paper import SPARSITIES
 
 
 def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
-    """Loss against size, points of the runs and curves of the surface, one colour a sparsity; a panel a surface.
+    """Loss against size: points for runs, curves for the surface, one colour per sparsity; one panel per surface.
 
-    `table` has the columns N, Na, S, L and se (standard error of L over documents, drawn where it is given). A filled
-    diamond is a minimum inside the grid of sizes; one outside is not drawn.
+    `table` has the columns N, Na, S, L and se (standard error of L over documents, drawn if given). A filled diamond
+    marks a minimum inside the grid of sizes; a minimum outside is not drawn.
     """
     figure, row = new_figure("full", height=4.4, columns=len(surfaces), sharey=True, squeeze=False)
     for axes, surface in zip(row[0], surfaces, strict=True):
@@ -49,9 +49,9 @@ def isoflop_slices(table: pd.DataFrame, surfaces: Sequence[Surface]) -> Figure:
 
 
 def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
-    """Best size, its active part and its loss against sparsity, a panel each.
+    """Best size, its active part and its loss against sparsity, one panel each.
 
-    Columns `source` (one line each), S, N, Na, L, and `place` (`outside` is drawn hollow: an extrapolation).
+    Columns `source` (one line each), S, N, Na, L, and `place` (`outside` is an extrapolation and drawn hollow).
     """
     figure, row = new_figure("full", height=3.5, columns=3)
     titles = {"N": "a. best total N*", "Na": "b. best active $N_a^*$", "L": "c. its loss L*"}
@@ -67,14 +67,14 @@ def optima_along_sparsity(optima: pd.DataFrame) -> Figure:
         if column != "L":
             count_axis(axes.yaxis, "")
             axes.yaxis.set_label_text("")
-    row[2].set_ylabel("nats a token")
+    row[2].set_ylabel("nats per token")
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
 def best_sparsity_by_size(table: pd.DataFrame, studied: tuple[float, float] | None = None) -> Figure:
-    """S* against N, a line a budget; columns C, N, S. `studied` shades the sizes that the law was fitted to."""
+    """S* against N, one line per budget; columns C, N, S. `studied` shades the sizes that the law was fitted to."""
     figure, axes = new_figure("full", height=3.7)
     if studied:
         axes.axvspan(*studied, color="#f3f4f7", zorder=0, lw=0)

@@ -1,4 +1,4 @@
-"""Figures of isoFLOP fits: a surface over its runs, and where parabolas put an optimum that is known."""
+"""Figures of isoFLOP fits: a surface over its runs, and the bias of parabolas around a known optimum."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ SIZE_LABELS = {"N": "total parameters N", "Na": "active parameters $N_a$"}
 def fitted_surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
     """Contours of a fitted surface over its runs (filled by observed loss), with the best size at each sparsity.
 
-    The line is broken where the best size lies outside the grid of sizes. `runs` has columns N or Na, S and L.
+    The line breaks off if the best size is outside the grid of sizes. `runs` has columns N or Na, S and L.
     """
     figure, axes = new_figure("full", height=4.2)
     n = np.exp(np.linspace(*fitted.n_range, 100))
@@ -66,7 +66,7 @@ def fitted_surface(fitted: Surface, runs: pd.DataFrame) -> Figure:
 
 
 def vertex_bias(curves: Mapping[tuple[float, float], pd.DataFrame]) -> Figure:
-    """Misplacement of noise-free parabolas against where their grid is centred, by sparsity and width of the grid.
+    """Bias of noise-free parabolas against the centre of their grid, by sparsity and width of the grid.
 
     Tables have columns offset (middle of the grid over the true optimum) and bias (vertex over true optimum).
     """

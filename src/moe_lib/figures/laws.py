@@ -24,7 +24,7 @@ from moe_lib.laws.optimum import Budget
 
 
 def slices(budget: Budget, sparsities: Iterable[float], sizes: Sequence[float], studied: tuple[float, float]) -> Figure:
-    """Loss against N and against N_a at one budget, a curve for each sparsity with its optimum marked.
+    """Loss against N and against N_a at one budget, one curve per sparsity with its optimum marked.
 
     `studied` is the range of N to shade on the left.
     """
@@ -123,7 +123,7 @@ def fit_and_residuals(runs: pd.DataFrame, predicted: Sequence[float]) -> Figure:
 
 
 def profiles(curves: Mapping[str, pd.DataFrame], level: float = 3.84) -> Figure:
-    """Likelihood-ratio statistic along each exponent, one panel each; below the dotted line is the 95 % interval."""
+    """Likelihood-ratio statistic along each exponent, one panel each; the 95 % interval is below the dotted line."""
     figure, row = new_figure("full", height=2.9, columns=len(curves), sharey=True, squeeze=False)
     for axes, (name, curve) in zip(row[0], curves.items(), strict=True):
         axes.axhline(level, color=MUTED, ls=":", lw=1)
@@ -137,7 +137,7 @@ def profiles(curves: Mapping[str, pd.DataFrame], level: float = 3.84) -> Figure:
 
 
 def below_published(rows: pd.DataFrame) -> Figure:
-    """How far our objectives lie below published ones; columns label, n and gain (1 - ours / published)."""
+    """Improvement of our objectives over published ones; columns label, n and gain (1 - ours / published)."""
     table = rows.sort_values("gain", ignore_index=True)
     figure, axes = new_figure("full", height=5.0)
     axes.hlines(table.index, 1e-10, table["gain"], color="#d5d9e0", lw=1.2)

@@ -1,4 +1,4 @@
-"""Figures of plans: the loss that each sparsity costs, the band that is as good, and several laws side by side."""
+"""Figures of plans: the loss of each sparsity, the band within 0.01 nats of the best, and several laws compared."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -76,7 +76,7 @@ def _at_end(question: Question, sparsity: float) -> bool:
 
 
 def _curve(axes: Axes, question: Question, colour: str, less: float = 0.0, label: str | None = None) -> None:
-    """Loss of the best size along sparsity, dotted where the question does not go."""
+    """Loss of the best size along sparsity, dotted beyond the question's bounds."""
     last = log_inverse_density(SPARSEST)
     inside, outside = np.linspace(0, min(question.end, last), 200), np.linspace(question.end, last, 60)
     axes.plot(inside, question.loss_at_sparsity(inside) - less, color=colour, label=label)

@@ -1,7 +1,7 @@
-"""The shared look of all figures: sizes, type, and one colour for each sparsity wherever it appears.
+"""The shared style of all figures: sizes, type, and the same colour for a sparsity everywhere.
 
-A chapter calls `use_style()` once. A figure function starts with `new_figure(...)`, which stays clear of
-pyplot's global list of figures, and returns what it drew.
+A chapter calls `use_style()` once. A figure function starts with `new_figure(...)`, which avoids pyplot's global list
+of figures, and returns its figure.
 """
 
 import math
@@ -28,15 +28,15 @@ from matplotlib.ticker import (
 from moe_lib.errors import InputError
 from moe_lib.paper import SPARSITIES
 
-SPARSITY_MARKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)  # what an axis of sparsity is labelled with
+SPARSITY_MARKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)  # labels of a sparsity axis
 
-INK = "#1f2733"  # text and the one curve that matters
+INK = "#1f2733"  # text and the main curve
 MUTED = "#7a8594"  # reference lines, notes beside the data
-ACCENT = "#b8326a"  # the one point to look at
+ACCENT = "#b8326a"  # the main point
 
-LOSS_LABEL = "held-out loss L (nats a token)"
+LOSS_LABEL = "held-out loss L (nats per token)"
 
-# Inches. On the page a full figure is as wide as the text, and still legible when a phone halves it.
+# Inches. A full figure is as wide as the text on the page, and stays legible at half that width on a phone.
 WIDTHS = {"full": 6.6, "half": 3.9}
 HEIGHTS = {"full": 3.8, "half": 3.2}
 
@@ -101,27 +101,27 @@ def new_figure(
 def sparsity_color(sparsity: float) -> str:
     """The colour of a sparsity: dense is darkest, the sparsest brightest.
 
-    From a perceptually uniform map (order survives grey scale and colour blindness), spaced by the square root
-    of -log(1 - S) so that the paper's seven levels lie about evenly; S above .98 looks like .98.
+    The map is perceptually uniform, so the order survives grey scale and colour blindness. The square root of
+    -log(1 - S) spaces the paper's seven levels about evenly; S above .98 has the colour of .98.
     """
     if not 0 <= sparsity < 1:
-        raise InputError(f"sparsity = {sparsity} has to lie in [0, 1)")
+        raise InputError(f"sparsity = {sparsity} has to be in [0, 1)")
     position = math.sqrt(math.log(1 - sparsity) / math.log(1 - SPARSITIES[-1]))
     return to_hex(_COLOURS(0.87 * min(1.0, position)))
 
 
 def sparsity_label(sparsity: float) -> str:
-    """What a legend says of a sparsity."""
+    """A sparsity's label in a legend."""
     return "dense, S = 0" if sparsity == 0 else f"S = {sparsity:.4g}"
 
 
 def ordered_colours(number: int) -> list[str]:
-    """Colours of an ordered few, such as batches or budgets, from light to dark."""
+    """Colours for a few ordered values, such as batches or budgets, from light to dark."""
     return [to_hex(_ORDERED(shade)) for shade in np.linspace(0.8, 0.1, number)]
 
 
 def budget_label(flops: float) -> str:
-    """What a legend says of a budget: C = 1e13."""
+    """A budget's label in a legend: C = 1e13."""
     return f"C = {flops:.0e}".replace("e+", "e")
 
 
@@ -140,7 +140,7 @@ def flops_axis(axis: Axis, label: str = "training budget C (FLOPs)") -> None:
 
 
 def log_inverse_density(sparsity: Any) -> Any:
-    """-log(1 - S), the scale on which figures show sparsity; the data of a `sparsity_axis`."""
+    """-log(1 - S), the scale of a `sparsity_axis`."""
     return -np.log1p(-sparsity)
 
 
@@ -153,7 +153,7 @@ def sparsity_axis(axis: Axis, marks: Sequence[float] = SPARSITY_MARKS) -> None:
 
 
 def short_count(value: float) -> str:
-    """A count as people say it: 1.5K, 60M, 15B, 1.2T."""
+    """A count in short form: 1.5K, 60M, 15B, 1.2T."""
     if not math.isfinite(value) or value < 0:
         raise InputError(f"count = {value} has to be finite and not negative")
     for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
@@ -166,6 +166,6 @@ def _log_scale(axis: Axis) -> None:
     axes: Axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
     low, high = axis.get_view_interval()
-    subs = (1.0, 2.0, 5.0) if high < 20 * low else (1.0,)  # a short axis would carry one label or none
+    subs = (1.0, 2.0, 5.0) if high < 20 * low else (1.0,)  # otherwise a short axis would have one label or none
     axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=8))
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Figures of a model being trained and of its router at work."""
+"""Figures of training and of routing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,9 +25,9 @@ EXPERT_COLOURS = colormaps["tab20"]
 
 
 def loss_curves(curves: Mapping[float, Mapping[str, Sequence[float]]], guessing: float) -> Figure:
-    """Training loss against step, one curve for each sparsity; `guessing` is the loss of a uniform guess (nats).
+    """Training loss against step, one curve per sparsity; `guessing` is the loss of a uniform guess (nats).
 
-    Each curve has `step` (last step of a bin) and `loss` (its mean), as a ledger row holds it.
+    Each curve has `step` (last step of a bin) and `loss` (its mean), as in a ledger row.
     """
     figure, axes = new_figure("full", height=3.4)
     axes.axhline(guessing, color=MUTED, lw=0.9, ls=(0, (4, 3)))
@@ -35,7 +35,7 @@ def loss_curves(curves: Mapping[float, Mapping[str, Sequence[float]]], guessing:
                   textcoords="offset points", color=MUTED, fontsize=9)  # fmt: skip
     for sparsity, curve in curves.items():
         axes.plot(curve["step"], curve["loss"], color=sparsity_color(sparsity), label=sparsity_label(sparsity))
-    axes.set(xscale="log", xlabel="step", ylabel="training loss (nats a token)")
+    axes.set(xscale="log", xlabel="step", ylabel="training loss (nats per token)")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.legend(loc="lower left")
     return figure
@@ -67,7 +67,7 @@ def expert_loads(share_LE: npt.NDArray[np.float64]) -> Figure:
 
 
 def tokens_by_expert(tokens: Sequence[str], experts: Sequence[int], width: int = 66) -> Figure:
-    """A passage, each token on the colour of the expert it was sent to; `width` characters a line."""
+    """A passage; the colour behind a token is that of its expert. `width` is in characters per line."""
     spans, line, column = [], 0, 0
     for token in tokens:
         if column + len(token) > width:
@@ -85,7 +85,7 @@ def tokens_by_expert(tokens: Sequence[str], experts: Sequence[int], width: int =
 
 
 def active_share(table: pd.DataFrame) -> Figure:
-    """N_a / N against sparsity, a curve for each width, beside 1 - S; columns `sparsity`, `d_model`, `share`."""
+    """N_a / N against sparsity, one curve per width, beside 1 - S; columns `sparsity`, `d_model`, `share`."""
     figure, axes = new_figure("full", height=3.6)
     sparsity = np.linspace(0, 0.985, 200)
     axes.plot(log_inverse_density(sparsity), 1 - sparsity, color=MUTED, ls=(0, (4, 3)), label="$1 - S$")

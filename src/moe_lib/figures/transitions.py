@@ -1,4 +1,4 @@
-"""Figures of how small models learn: two transitions, and what the residual stream is made of meanwhile."""
+"""Figures of how small models learn: their two transitions, and the composition of their residual stream."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,8 +16,7 @@ Row = Mapping[str, Any]
 
 
 def transitions(rows: Mapping[str, Sequence[Row]]) -> Figure:
-    """Loss, copying and the head that looks at the previous token over training: a curve for each recipe, a column of
-    panels for each sparsity.
+    """Loss, copying and attention to the previous token over training; one curve per recipe, one column per sparsity.
 
     `rows` maps `landed`, `paper` and `modern` to ledger rows with `dynamics`, one for each sparsity. Points mark the
     steps at which the two transitions happened.
@@ -58,8 +57,10 @@ def _mark(axes: Axes, step: int | None, steps: Sequence[float], values: Sequence
 
 
 def residual_stream(row: Row) -> Figure:
-    """What the stream holds behind each layer of one run: the share along the token's own embedding, and the size of
-    what attention and experts add, relative to the stream they add it to.
+    """The residual stream behind each layer of one run.
+
+    Panels show the share along the token's own embedding, and the size of what attention and experts add, relative to
+    the stream they add it to.
 
     `row` is a ledger row with `dynamics`.
     """

@@ -1,4 +1,4 @@
-"""Figures of tuning and noise: best rates and batches, how training begins, what a rule gives up and a seed changes."""
+"""Figures of tuning and noise: best rates and batches, the start of training, a rule's regret, and seed noise."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,14 +18,14 @@ from moe_lib.figures.style import (
 )
 
 Curve = Mapping[str, Sequence[float]]
-CEILING = 0.6  # nats above the lowest loss of a row at which its panels end
+CEILING = 0.6  # nats; panels end this far above the lowest loss of their row
 
 
 def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
-    """Loss against the peak learning rate: a row a model size, a column a sparsity, a line a batch size; the lowest
-    run of each panel is ringed.
+    """Loss against the peak learning rate: one row per model size, one column per sparsity, one line per batch size.
 
-    `table` as in `analysis.tuning`, with d_model and n_layers; a run that diverged is left out of its line.
+    A ring marks the lowest run of each panel. `table` is as in `analysis.tuning`, with d_model and n_layers; runs that
+    diverged are left out.
     """
     sizes = list(
         table[["d_model", "n_layers"]].drop_duplicates().sort_values(["d_model", "n_layers"]).itertuples(index=False)
@@ -42,7 +42,7 @@ def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
             runs = own[own["sparsity"] == sparsity].dropna(subset="loss").sort_values("learning_rate")
             for batch, colour in zip(batches, colours, strict=True):
                 line = runs[runs["batch_size"] == batch]
-                label = f"{batch * context_length:,} tokens a step"
+                label = f"{batch * context_length:,} tokens per step"
                 axes.plot(line["learning_rate"], line["loss"], "o-", color=colour, ms=4, label=label)
             if len(runs):
                 best = runs.loc[runs["loss"].idxmin()]
@@ -67,8 +67,8 @@ def rates_and_batches(table: pd.DataFrame, context_length: int) -> Figure:
 def plateau(curves: Mapping[str, Mapping[float, Curve]], runs: pd.DataFrame, guessing: float, end: float) -> Figure:
     """Training loss against step for some runs, and the share of its steps that a run needs to fall below `end` (nats).
 
-    `curves` has, by title, a curve for each sparsity (`step`, last of a bin, and `loss`, its mean, as a ledger row
-    holds it); `runs` has columns n_steps, sparsity and share. `guessing` is the loss of a uniform guess.
+    `curves` has, by title, one curve per sparsity (`step`, last of a bin, and `loss`, its mean, as in a ledger row);
+    `runs` has columns n_steps, sparsity and share. `guessing` is the loss of a uniform guess.
     """
     figure, row = new_figure("full", height=3.3, columns=len(curves) + 1, squeeze=False)
     *panels, last = row[0]
@@ -81,7 +81,7 @@ def plateau(curves: Mapping[str, Mapping[float, Curve]], runs: pd.DataFrame, gue
             )
         axes.set(xscale="log", xlabel="step", title=title, ylim=(3, guessing + 0.3))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    panels[0].set_ylabel("training loss (nats a token)")
+    panels[0].set_ylabel("training loss (nats per token)")
     colours = [sparsity_color(sparsity) for sparsity in runs["sparsity"]]
     last.scatter(runs["n_steps"], runs["share"], c=colours, s=16, ec="white", lw=0.5)
     last.set(xscale="log", xlabel="steps of the run", title=f"steps above {end:g}", ylim=(0, 1))
@@ -93,10 +93,10 @@ def plateau(curves: Mapping[str, Mapping[float, Curve]], runs: pd.DataFrame, gue
 
 
 def regret_of_rates(runs: pd.DataFrame, regrets: pd.DataFrame) -> Figure:
-    """Loss above the best rate's against the rate over the rule's: a panel a sparsity, a colour a budget.
+    """Loss above the best rate's against the rate over the rule's: one panel per sparsity, one colour per budget.
 
-    `runs` and `regrets` as `above_vertex` and `regret` of `analysis.regret` give them. The curve is the fitted
-    parabola, the bar the interval of its vertex; the rule stands at 1.
+    `runs` and `regrets` are the tables of `above_vertex` and `regret` in `analysis.regret`. A curve is the fitted
+    parabola, a bar the interval of its vertex; the rule is at 1.
     """
     sparsities, budgets = sorted(regrets["sparsity"].unique()), sorted(regrets["flops"].unique())
     figure, row = new_figure("full", height=3.1, columns=len(sparsities), sharex=True, sharey=True, squeeze=False)
@@ -123,16 +123,17 @@ def regret_of_rates(runs: pd.DataFrame, regrets: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("rate over the rule's")
     row[0][0].set_ylim(-0.03 * (len(budgets) + 1), min(0.4, runs["above"].max() + 0.02))
-    row[0][0].set_ylabel("loss above the best rate's\n(nats a token)")
+    row[0][0].set_ylabel("loss above the best rate's\n(nats per token)")
     handles, labels = row[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
 def noise(table: pd.DataFrame, spread: "pd.Series[float]") -> Figure:
-    """The loss of each seed about the mean of its cell, by sparsity; bars are one standard deviation, pooled.
+    """The loss of each seed above the mean of its cell (one shape, sparsity and budget), by sparsity.
 
-    `table` has columns S, shape and `above` (loss over the mean of the cell); `spread` is indexed by S.
+    Bars are one pooled standard deviation. `table` has columns S, shape and `above` (loss minus the cell's mean);
+    `spread` is indexed by S.
     """
     figure, axes = new_figure("full", height=3.0)
     sizes = sorted(table["shape"].unique(), key=lambda shape: [int(part) for part in shape.split(" x ")])
@@ -146,7 +147,7 @@ def noise(table: pd.DataFrame, spread: "pd.Series[float]") -> Figure:
                       mec="white", mew=0.6)  # fmt: skip
     axes.axhline(0, color=MUTED, lw=0.9)
     axes.set_xticks(range(len(spread)), [f"{sparsity_label(s)}\nsd {spread[s]:.3f}" for s in spread.index])
-    axes.set_ylabel("loss over its cell's mean\n(nats a token)")
+    axes.set_ylabel("loss minus the mean over seeds\n(nats per token)")
     for place, shape in enumerate(sizes):
         axes.plot([], [], "os^Dv"[place], color=MUTED, label=f"d x layers = {shape}")
     figure.legend(loc="outside lower center", ncols=len(sizes))

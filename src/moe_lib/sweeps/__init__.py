@@ -1,4 +1,4 @@
-"""Many runs: what a sweep file asks for, and the engine that trains it, killed or not."""
+"""Sweeps: read the runs of a sweep file, and train them locally or on Slurm."""
 
 from moe_lib.sweeps.engine import Event, run_sweep
 from moe_lib.sweeps.grid import SweepConfig, read_sweep

@@ -1,8 +1,8 @@
-"""The local engine: single-thread workers side by side, each run in a process of its own.
+"""The local engine: single-threaded workers in parallel, one process per run.
 
-A run's checkpoints lie in `work/<key>` until its row is in the ledger. A worker that dies is started again and goes on
-from its checkpoint; workers whose engine died stop by themselves; a lock keeps two of them off one run. So a sweep can
-be killed at any moment and started again, and no row is lost or doubled.
+A run keeps its checkpoints in `work/<key>` until its row is in the ledger. The engine restarts a worker that dies, and
+the worker resumes from its checkpoint. Workers stop if their engine dies, and a lock admits one worker per run. A sweep
+can therefore be killed and restarted at any moment without losing or duplicating a row.
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 @dataclass(frozen=True)
 class Event:
-    """News of one run: a step done, its end, or a worker that died; `share` is the part of its steps that is done."""
+    """News of one run: a finished step, its end, or a dead worker; `share` is the fraction of its steps done."""
 
     run: RunConfig
     kind: Literal["step", "finished", "died", "given up"]
@@ -57,10 +57,10 @@ def run_sweep(
     n_workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> list[RunConfig]:
-    """Train what the ledger does not have yet, `n_workers` at a time (default: one a core).
+    """Train the runs that the ledger does not have yet, `n_workers` at a time (default: one per core).
 
-    Returns the runs that were given up after three deaths of their worker; raises `InputError` where a worker found
-    its configuration wrong or the system refused it a file.
+    Returns the runs that were given up after their worker died three times. Raises `InputError` if a worker finds its
+    configuration invalid or cannot use a file.
     """
     if n_workers is not None and n_workers < 1:
         raise InputError(f"workers = {n_workers} has to be at least 1")
@@ -99,8 +99,8 @@ def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_work, args=(run, ledger.path, work, theirs, os.getpid()))
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update({name: "1" for name in threads})  # read by the child when it loads its libraries
-    # Ctrl-C reaches every process of a terminal: the engine alone hears it, and ends its workers.
+    os.environ.update({name: "1" for name in threads})  # the child reads them when it loads its libraries
+    # Ctrl-C reaches every process of a terminal; workers block it, and the engine ends them.
     resource_tracker.ensure_running()  # its start would unblock the signal
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -118,7 +118,7 @@ def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
     wait([job.news for job in jobs], timeout=1.0)
     ended = []
     for job in jobs:
-        alive = job.process.is_alive()  # asked first: what a worker said before it ended is then in the pipe
+        alive = job.process.is_alive()  # checked first, so that the last news of an ended worker is in the pipe
         try:
             while job.news.poll():
                 message = job.news.recv()
@@ -136,7 +136,7 @@ def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
 
 
 def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engine_pid: int) -> None:
-    """A worker's whole life: one run, one row, and its news to the engine."""
+    """The main function of a worker: finish one run, and report to the engine."""
     reported = 0.0
 
     def report(progress: "Progress") -> None:
@@ -157,9 +157,9 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
 def finish(
     run: RunConfig, ledger: Ledger, work: Path, on_step: "Callable[[Progress], None]" = lambda progress: None
 ) -> str | None:
-    """Train a run on one thread, from its checkpoint if it has one, until its row is in the ledger.
+    """Train a run on one thread, from its checkpoint if it has one, and append its row to the ledger.
 
-    Returns None, or what is wrong with the run or with the machine in one sentence.
+    Returns None, or one sentence that says what is wrong with the run or the machine.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a sweep will cost: counts from the configurations, hours from the throughput that the ledger has seen."""
+"""Forecasts the cost of a sweep: counts from the configurations, hours from the throughputs in the ledger."""
 
 import math
 from typing import Any
@@ -12,16 +12,16 @@ from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.ledger import Ledger
 
-NEAREST = 15  # rows that a forecast of speed rests on
+NEAREST = 15  # rows that a forecast of speed uses
 MEASURED = ("backend", "tokens_per_second", "flops_per_token", "threads", "n_params", "n_params_active")
 
 
 def forecast(runs: list[RunConfig], corpora: dict[tuple[str, int], TokenCorpus], ledger: Ledger) -> pd.DataFrame:
-    """One row a run: counts, steps, how often the corpus is read, whether it is done, and core-hours it will take.
+    """One row per run: counts, steps, how often it reads the corpus, whether it is done, and its core-hours.
 
-    The hours divide a run's FLOPs by the FLOP/s that the faster runs of about its size reached (NaN while the ledger
-    holds no speed): slow rows tell of a busy or paused machine. `corpora` is keyed by name and vocabulary size, and
-    epochs are NaN where one is not there. Raises `InputError` for a run that its corpus is too small for.
+    The hours divide a run's FLOPs by the FLOP/s of the faster runs of about its size, because slow rows may come from
+    a busy or paused machine; they are NaN if the ledger has no speeds. `corpora` is keyed by name and vocabulary size;
+    epochs are NaN for a corpus that is not in it. Raises `InputError` for a run whose corpus is too small.
     """
     rows = ledger.rows()
     done = {row["key"] for row in rows}
@@ -53,9 +53,9 @@ def forecast(runs: list[RunConfig], corpora: dict[tuple[str, int], TokenCorpus],
 
 
 def _speed(rows: list[dict[str, Any]], n_params: int, n_params_active: int) -> float:
-    """FLOP/s a core: of the rows nearest in log N and log N_a, of the back end used last, the upper quartile.
+    """FLOP/s per core: the upper quartile of the rows nearest in log N and log N_a, with the back end of the last row.
 
-    That is the middle of their faster half, so that up to half of the rows may come from a busy machine.
+    The upper quartile is the middle of the faster half, so up to half of the rows may come from a busy machine.
     """
     if not rows:
         return float("nan")

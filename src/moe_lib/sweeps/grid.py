@@ -1,4 +1,4 @@
-"""A sweep file: blocks of runs, each the product of lists of values over what all its runs share.
+"""A sweep file: blocks of runs; a block combines a shared base with every combination of its grid's values.
 
 ```yaml
 base:
@@ -10,11 +10,11 @@ grid:
   model.sparsity: [0, 0.75]
 ```
 
-A name in `grid` is a path to a field; where its values are mappings, their fields are merged in. `blocks`, a list of
-further `{name, base, grid}`, adds runs; each block's base is laid over the file's, and blocks of one name can be asked
-for by it. The last name of a grid varies fastest.
-`peak_rate`, a rule of `peak_rate.PeakRate`, gives the learning rate to runs that name none, `muon_rate` in the same way
-the rate of Muon, and `training.n_tokens` is replaced by the budget that buys so many tokens.
+A name in `grid` is a path to a field; the fields of a value that is a mapping are merged in. The last name of a grid
+varies fastest. `blocks`, a list of further `{name, base, grid}`, adds runs: each block's base overrides the file's, and
+a name selects its blocks.
+`peak_rate`, a rule of `peak_rate.PeakRate`, sets the learning rate of runs without one; `muon_rate` likewise sets
+Muon's. `training.n_tokens` is replaced by the budget that buys this many tokens.
 """
 
 import copy
@@ -33,7 +33,7 @@ Fields = dict[str, Any]
 
 
 class Block(Config):
-    """Runs that share a base: one for every combination of the grid's values."""
+    """Runs that share a base, one for every combination of the grid's values."""
 
     name: str = ""
     base: Fields = Field(default_factory=dict)
@@ -41,16 +41,16 @@ class Block(Config):
 
 
 class SweepConfig(Block):
-    """A sweep as its file says it."""
+    """The content of a sweep file."""
 
     blocks: list[Block] = Field(default_factory=list)
     peak_rate: PeakRate | None = None
     muon_rate: PeakRate | None = None
 
     def runs(self, *names: str) -> list[RunConfig]:
-        """Every run once, or those of the blocks of some names, in the order of the file.
+        """Every run once, or only those of the named blocks, in the order of the file.
 
-        `InputError` names what is wrong with a run, or the blocks that there are.
+        `InputError` says what is wrong with a run, or lists the blocks if a name is unknown.
         """
         known = list(dict.fromkeys(block.name for block in self.blocks if block.name))
         for name in names:
@@ -84,14 +84,14 @@ class _Tokens(Config):
 
 
 class _Purchase(Config):
-    """Tokens, and the model whose FLOPs they are."""
+    """Tokens, and the model that determines their FLOPs."""
 
     model: ModelConfig
     training: _Tokens
 
 
 def _with_budget(training: Fields, fields: Fields) -> Fields:
-    """The training fields with the budget in FLOPs that their `n_tokens` stands for."""
+    """The training fields with `n_tokens` replaced by the budget in FLOPs that buys them."""
     if "flops" in training:
         raise InputError("training.n_tokens and training.flops cannot both be given; leave one out")
     rest = {name: value for name, value in training.items() if name != "n_tokens"}
@@ -101,7 +101,7 @@ def _with_budget(training: Fields, fields: Fields) -> Fields:
 
 
 def read_sweep(path: Path | str, *blocks: str) -> list[RunConfig]:
-    """The runs of a sweep file, or of its blocks of some names."""
+    """The runs of a sweep file, or only those of the named blocks."""
     return SweepConfig.from_yaml(path).runs(*blocks)
 
 
@@ -124,7 +124,7 @@ def _nested(path: str, value: Any) -> Fields:
 
 
 def _merged(under: Fields, over: Fields) -> Fields:
-    """`over` laid upon `under`, mapping by mapping."""
+    """`under` with the values of `over`; nested mappings are merged."""
     result = dict(under)
     for name, value in over.items():
         both = isinstance(value, dict) and isinstance(result.get(name), dict)

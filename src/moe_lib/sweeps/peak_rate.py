@@ -13,8 +13,8 @@ Exponent = Annotated[float, Field(allow_inf_nan=False)]
 class PeakRate(Config):
     """A rule for the peak learning rate: `at_reference` holds for N_a = 1e5, S = 0, C = 1e13 FLOPs.
 
-    The rate is at_reference (N_a / 1e5)^size (1 - S)^density (C / 1e13)^budget, rounded to two digits. It is an
-    interpolation: valid where tuning runs were made.
+    The rate is at_reference (N_a / 1e5)^size (1 - S)^density (C / 1e13)^budget, rounded to two digits. The rule
+    interpolates and is valid only within the range of its tuning runs.
     """
 
     at_reference: Positive
@@ -23,7 +23,7 @@ class PeakRate(Config):
     budget: Exponent = 0.0
 
     def __call__(self, n_params_active: float, sparsity: float, flops: float) -> float:
-        """The peak rate of one run."""
+        """The peak learning rate of one run."""
         rate = (
             self.at_reference
             * (n_params_active / REFERENCE_SIZE) ** self.size

@@ -1,8 +1,8 @@
-"""The engine for a cluster: one Slurm job a run, by submitit; the same checkpoints, the same rows, the same ledger.
+"""The engine for a cluster: one Slurm job per run by submitit, with the local engine's checkpoints and ledger.
 
-A job that reaches its time limit or is preempted goes back to the queue and on from its checkpoint. Jobs append their
-rows themselves, so that ledger and work folder have to lie on a file system that all nodes share, with locks (NFS 4, or
-Lustre mounted with `flock`).
+A job that reaches its time limit or is preempted is requeued and resumes from its checkpoint. Jobs append their own
+rows, so the ledger and the work folder have to be on a file system that all nodes share and that supports locks (NFS 4,
+or Lustre mounted with `flock`).
 """
 
 import shutil
@@ -17,19 +17,19 @@ from moe_lib.extras import require_extra
 from moe_lib.ledger import Ledger
 from moe_lib.sweeps.engine import Event, finish
 
-MINUTES = 240  # of a job, unless SBATCH_TIMELIMIT says otherwise
+MINUTES = 240  # time limit of a job, unless SBATCH_TIMELIMIT sets another
 REQUEUES = 1000
 SECONDS_BETWEEN_LOOKS = 5.0
 
 
 class _Job:
-    """What a node runs; submitit asks it for a `checkpoint` before a job is requeued."""
+    """The job of one run; submitit calls `checkpoint` before it requeues the job."""
 
     def __call__(self, run: RunConfig, ledger: Path, work: Path) -> str | None:
         return finish(run, Ledger(ledger), work)
 
     def checkpoint(self, run: RunConfig, ledger: Path, work: Path) -> Any:
-        """The same again: the training's own checkpoints know how far it is."""
+        """The same job again; training resumes from its own checkpoints."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, run, ledger, work)
@@ -44,11 +44,11 @@ def run_on_slurm(
     on_event: Callable[[Event], None] = lambda event: None,
     cluster: str = "slurm",
 ) -> list[RunConfig]:
-    """Train what the ledger does not have yet, at most `n_workers` jobs at a time, and wait for the end.
+    """Train the runs that the ledger does not have yet, at most `n_workers` jobs at a time, and wait for them.
 
-    Returns the runs whose job failed. Raises `InputError` without submitit or Slurm, or where a job found its
-    configuration wrong; then, and when interrupted, the other jobs are cancelled. `cluster` is submitit's: `local`
-    runs the jobs as processes of this machine.
+    Returns the runs whose job failed. Raises `InputError` without submitit or Slurm, or if a job finds its
+    configuration invalid. Then, and on an interrupt, the other jobs are cancelled. `cluster` is submitit's: `local`
+    runs the jobs as processes on this machine.
     """
     done = ledger.keys()
     waiting = [run for run in runs if run.key not in done]
@@ -76,10 +76,10 @@ def run_on_slurm(
 
 
 def _problem_of(job: Any) -> str | Exception | None:
-    """What a job that has ended says is wrong, or how it failed."""
+    """The problem that an ended job reports, or the exception that ended it; None if it succeeded."""
     try:
         result: str | None = job.result()
-    except Exception as error:  # submitit hands on whatever the job raised, in classes of its own
+    except Exception as error:  # submitit wraps whatever the job raised in its own classes
         return error
     return result
 
@@ -89,7 +89,7 @@ def _executor(work: Path, cluster: str, n_workers: int) -> Any:
     import submitit
 
     if cluster == "slurm" and shutil.which("sbatch") is None:
-        raise InputError("engine = 'slurm' needs Slurm's sbatch, and it is not here; use local")
+        raise InputError("engine = 'slurm' needs Slurm's sbatch, which is not on this machine; use local")
     work.mkdir(parents=True, exist_ok=True)
     executor = submitit.AutoExecutor(folder=work / "slurm", cluster=cluster, slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(name="moe-lib", cpus_per_task=1, timeout_min=MINUTES, slurm_array_parallelism=n_workers)
