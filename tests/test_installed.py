@@ -141,5 +141,19 @@ def test_the_law_of_our_runs_asks_for_a_checkout_and_names_no_path_of_the_enviro
     assert "python3" not in done.stderr
 
 
-def test_rows_go_to_a_file_in_the_working_folder(moe: Moe) -> None:
-    assert "experiments/results" not in moe("sweep --help").stdout
+HELPS = """\
+import sys
+from typer.testing import CliRunner
+from moe_lib.cli.app import app
+for command in sys.argv[1:]:
+    print(CliRunner(env={"COLUMNS": "500"}).invoke(app, [*command.split(), "--help"]).output)
+"""
+
+
+def test_no_help_names_a_file_of_the_repository(base_install: Path, tmp_path: Path) -> None:
+    commands = sorted(names(typer.main.get_command(app)))
+    done = run(base_install / "python", "-I", "-c", HELPS, *commands, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Usage:") == len(commands)
+    assert "experiments/" not in done.stdout
+    assert "site-packages" not in done.stdout

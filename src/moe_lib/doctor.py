@@ -12,6 +12,7 @@ from pathlib import Path
 from moe_lib import machine
 from moe_lib.data.corpus import corpora_folder, data_root
 from moe_lib.extras import EXTRAS, how_to_install, missing_from
+from moe_lib.repository import EXPERIMENTS
 
 SMALLEST_DISK = 1e9  # bytes; the reference corpus fills a quarter of it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -40,9 +41,11 @@ def examine() -> Iterator[Finding]:
     yield _corpora(corpora_folder())
     if "torch" not in missing:
         yield from _torch()
+    yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains on this machine")
+    if not EXPERIMENTS.is_dir():  # what follows is for a checkout
+        return
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     yield Finding("browser", browser or "neither chromium nor google-chrome; only make browser needs one")
-    yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains on this machine")
 
 
 def _disk(folder: Path) -> Finding:

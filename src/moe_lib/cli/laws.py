@@ -82,8 +82,8 @@ def optimum(
         str,
         typer.Option(
             help="abnar2025, hoffmann2022, besiroglu2024, ludziejewski2025, frantar2024, or "
-            "ours: Eq. 6 fitted to the runs of the ledger that the blocks surface, noise and budgets of "
-            "experiments/grid.yaml ask for."
+            "ours: Eq. 6 fitted to the runs of the ledger that the grid of the repository asks for in its blocks "
+            "surface, noise and budgets; in a checkout."
         ),
     ],
     flops: Annotated[float, typer.Option(help="Training budget C.")],

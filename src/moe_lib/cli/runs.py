@@ -42,7 +42,7 @@ def train(
 ) -> None:
     """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.
 
-    Example: `moe-lib train experiments/probe-check.yaml --out out`
+    Example: `moe-lib train run.yaml --out out`
     """
     require_extra("train", "moe-lib train")
     from moe_lib.cli.live import one_run
@@ -85,7 +85,7 @@ def sweep(
 
     On Slurm, ledger, work and data have to lie where every node sees them; SBATCH_PARTITION and the like choose where.
 
-    Example: `moe-lib sweep experiments/first-slice.yaml`
+    Example: `moe-lib sweep sweep.yaml --dry-run`
     """
     if not dry_run:
         require_extra("train", "moe-lib sweep without --dry-run")
