@@ -3,15 +3,15 @@
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kill a run fifty times                   make gpu     tests that need a CUDA device
 # make portable  laws, chapters and kernels as on other machines (make portable MACHINES="blas-zen torch-avx2")
-# make pins    constraints.txt from what .venv holds    make picture the README's figure
-# Each sets up .venv first if it has to. PYTHON chooses the interpreter (3.11 or newer).
+# make pins    constraints.txt from .venv's packages    make picture the README's figure
+# Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 STEP := @tools/step
 
-# Nothing is read from or written to the home folder: a user's own Jupyter or matplotlib settings change no page.
+# The build neither reads nor writes the home folder, so a user's Jupyter or matplotlib settings cannot change a page.
 HOUSE := $(CURDIR)/_build/house
 export IPYTHONDIR := $(HOUSE)/ipython
 export JUPYTER_CONFIG_DIR := $(HOUSE)/jupyter
@@ -72,7 +72,7 @@ soak: setup
 gpu: setup
 	$(STEP) "tests on a CUDA device" $(BIN)/pytest -m gpu -rs tests
 
-# A local build tag (torch +cpu) is dropped: the same pin has to fit every machine.
+# Local build tags (torch +cpu) are dropped, because the same pin has to fit every machine.
 pins: setup
 	$(BIN)/pip freeze --exclude-editable | sed 's/+[a-z0-9]*$$//' > constraints.txt
 

@@ -34,8 +34,8 @@ def test_nested_json_is_reached_by_dots(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "row", "value", "says"),
     [
-        ("S", 2, 1.0, r"row 2, column 'S': S = 1 has to lie in \[0, 1\)"),
-        ("S", 1, -0.1, r"row 1, column 'S': S = -0.1 has to lie in"),
+        ("S", 2, 1.0, r"row 2, column 'S': S = 1 has to be in \[0, 1\)"),
+        ("S", 1, -0.1, r"row 1, column 'S': S = -0.1 has to be in"),
         ("N", 3, 0, "row 3, column 'N': N = 0 has to be positive"),
         ("D", 1, -5, "row 1, column 'D': D = -5 has to be positive"),
         ("L", 2, np.nan, "row 2, column 'L': is empty"),
@@ -85,7 +85,7 @@ def test_what_was_dropped_is_counted_and_ties_go_together() -> None:
     found = runs_for(table, INPUTS, drop_highest=1)
     assert (found.dropped, len(found.columns)) == (2, 1)
     assert runs_for(table, INPUTS).dropped == 0
-    with pytest.raises(InputError, match="drop-highest = 3 has to lie between 0 and"):
+    with pytest.raises(InputError, match="drop-highest = 3 has to be between 0 and"):
         runs_for(table, INPUTS, drop_highest=3)
 
 

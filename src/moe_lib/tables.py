@@ -134,7 +134,7 @@ def _numbers(values: "pd.Series[Any]", symbol: str, column: str) -> "pd.Series[f
         value = values.iloc[row]
         where, allowed = (
             f"row {row + 1}, column {column!r}",
-            "lie in [0, 1)" if symbol == "S" else "be positive and finite",
+            "be in [0, 1)" if symbol == "S" else "be positive and finite",
         )
         if pd.isna(value) or value == "":
             raise InputError(f"{where}: is empty and has to {allowed}")
@@ -146,7 +146,7 @@ def _numbers(values: "pd.Series[Any]", symbol: str, column: str) -> "pd.Series[f
 
 def _without_highest(columns: pd.DataFrame, target: str, count: int) -> RunTable:
     if not 0 <= count < len(columns):
-        raise InputError(f"drop-highest = {count} has to lie between 0 and the {len(columns)} rows less one")
+        raise InputError(f"drop-highest = {count} has to be between 0 and the {len(columns)} rows less one")
     if count == 0:
         return RunTable(columns)
     kept = columns[columns[target] < columns[target].nlargest(count).iloc[-1]]

@@ -54,7 +54,7 @@ def test_the_table_says_which_bound_binds_and_where_the_law_leaves_its_data(moe_
         (["--flops", "1e21", "--max-params", "1e9", "--max-bytes", "1e9"], "cannot both be given"),
         (["--flops", "1e21", "--family", "nobody"], "family = 'nobody' has to be one of paper, ours"),
         (["--flops", "1e21", "--convention", "none"], "convention = 'none' has to be one of"),
-        (["--flops", "1e21", "--utilisation", "2"], "utilisation = 2 has to lie in (0, 1]"),
+        (["--flops", "1e21", "--utilisation", "2"], "utilisation = 2 has to be in (0, 1]"),
         (["--flops", "1e20", "--serving-tokens", "1e25"], "serving-tokens = 1e+25 alone cost more"),
         (["--flops", "1e5"], "flops = 100000 is below"),
         (

@@ -174,7 +174,7 @@ def test_one_bet_closes_the_lab() -> None:
     with pytest.raises(InputError, match="there is none yet"):
         lab.bet(1e8, 0.9, 2.0)
     lab.query(1e9, n_params=5e8)
-    with pytest.raises(InputError, match=r"n-params = 1e\+12 has to lie between"):
+    with pytest.raises(InputError, match=r"n-params = 1e\+12 has to be between"):
         lab.bet(1e12, 0.9, 2.0)
     lab.bet(1e8, 0.9, 2.0)
     with pytest.raises(InputError, match="a student bets once"):
@@ -187,10 +187,10 @@ def test_one_bet_closes_the_lab() -> None:
     ("fields", "says"),
     [
         ({"n_tokens": 1e9}, "or a model has to be given"),
-        ({"n_tokens": 1e9, "n_params": 1.0}, "n-params = 1 has to lie between"),
-        ({"n_tokens": 1e9, "n_params": 1e8, "sparsity": 1.0}, "sparsity = 1 has to lie between 0 and 0.98"),
-        ({"n_tokens": float("nan"), "n_params": 1e8}, "n-tokens = nan has to lie between"),
-        ({"n_tokens": 1e9, "n_params": 1e8, "rate": 0.0}, "rate = 0 has to lie between"),
+        ({"n_tokens": 1e9, "n_params": 1.0}, "n-params = 1 has to be between"),
+        ({"n_tokens": 1e9, "n_params": 1e8, "sparsity": 1.0}, "sparsity = 1 has to be between 0 and 0.98"),
+        ({"n_tokens": float("nan"), "n_params": 1e8}, "n-tokens = nan has to be between"),
+        ({"n_tokens": 1e9, "n_params": 1e8, "rate": 0.0}, "rate = 0 has to be between"),
     ],
 )
 def test_a_query_that_makes_no_sense_is_refused(fields: dict[str, float], says: str) -> None:

@@ -104,11 +104,11 @@ def test_leaving_the_data_is_said() -> None:
 def test_what_cannot_be_asked_is_refused() -> None:
     with pytest.raises(InputError, match="flops = 0 has to be positive"):
         optimum(ABNAR2025, 0)
-    with pytest.raises(InputError, match="params = 10 has to lie between"):
+    with pytest.raises(InputError, match="params = 10 has to be between"):
         optimum(ABNAR2025, 1e20, n_params=10)
     with pytest.raises(InputError, match="params cannot be given together"):
         optimum(ABNAR2025, 1e20, n_params=1e9, max_params=1e9)
-    with pytest.raises(InputError, match=r"sparsity = 1 has to lie in \[0, 1\)"):
+    with pytest.raises(InputError, match=r"sparsity = 1 has to be in \[0, 1\)"):
         optimum(ABNAR2025, 1e20, sparsity=1.0)
     with pytest.raises(
         InputError, match=r"sparsity = 0\.9 has to be 0 or left out: chinchilla is a law of dense models"

@@ -113,7 +113,7 @@ def test_a_power_law_has_size_for_its_target() -> None:
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ((1e9, 2e10, 1.0), r"S = 1 has to lie in \[0, 1\)"),
+        ((1e9, 2e10, 1.0), r"S = 1 has to be in \[0, 1\)"),
         ((0, 2e10, 0.5), "N = 0 has to be positive"),
         ((1e9, np.nan, 0.5), "D = nan has to be positive"),
         ((1e9, 2e10), "S: the law takes N, D, S"),

@@ -152,7 +152,7 @@ def test_all_to_all_counts_every_value_that_leaves_the_token_s_device(experts: i
 
 def test_hours_are_flops_over_what_a_gpu_reaches() -> None:
     assert Hardware(990e12, 0.35).gpu_hours(1e21) == pytest.approx(800, rel=0.01)
-    for wrong, says in (((990e12, 0.0), "utilisation = 0 has to lie"), ((0.0, 0.5), "peak-flops = 0 has to be")):
+    for wrong, says in (((990e12, 0.0), "utilisation = 0 has to be"), ((0.0, 0.5), "peak-flops = 0 has to be")):
         with pytest.raises(InputError, match=says):
             Hardware(*wrong)
 

@@ -1,16 +1,17 @@
 """The scaling lab, an exercise for classes: buy training runs with a budget of FLOPs, fit a law, bet on a larger model.
 
-Every student has a law of their own: Eq. 6 as printed, with each exponent and the size of each term moved by up to a
-tenth by the student's name. A query names N (or a shape), S, D and the learning rate as a multiple of a rule that is
-wrong by an unknown factor; the answer is the law's loss, plus what the rate costs, plus the noise of a seed. A query
-costs 6 N_a D FLOPs, asked again it costs again and has another seed. The bet is on N, S and loss at ten times the
-largest query, with N bounded; the score is the regret of (N, S) against the truth plus the error of the predicted loss.
+Every student gets a different law: Eq. 6 as printed, with each exponent and the size of each term changed by up to a
+tenth; the student's name seeds the changes. A query names N (or a shape), S, D and the learning rate as a multiple of
+a rule that is wrong by an unknown factor. The answer is the law's loss, plus the regret of the rate, plus the noise of
+a seed. A query costs 6 N_a D FLOPs; a repeated query costs again and has another seed. The bet is on N, S and loss at
+ten times the largest query, with N bounded. The score is the regret of (N, S) under the true law plus the error of the
+predicted loss.
 
     lab = Lab("ada", file="lab.json")
     lab.query(n_params=2e8, sparsity=0.9, n_tokens=1e9)
     lab.bet(n_params=..., sparsity=..., loss=...)
 
-Real runs of the book's ledger can be asked for too: they have the ledger's losses and cost their own FLOPs.
+Students can also buy real runs of the book's ledger, which have the ledger's losses and cost their own FLOPs.
 """
 
 import hashlib
@@ -32,21 +33,21 @@ from moe_lib.laws.published import ABNAR2025
 from moe_lib.ledger import Ledger, Row
 from moe_lib.planner.demand import Demand
 
-BUDGET = 1e20  # FLOPs of a student
+BUDGET = 1e20  # FLOPs per student
 CONVENTION: Convention = "two-embeddings"  # of N_a
 HORIZON = 10.0  # the bet's budget over that of the largest query
 NOISE = 0.003  # standard deviation of a seed, as a share of the loss
 MOVED = 0.1  # share by which a student's law may differ from the printed one
-REFERENCE = {"N": 1e9, "D": 2e10, "S": 0.9}  # where the size of a term is measured
+REFERENCE = {"N": 1e9, "D": 2e10, "S": 0.9}  # the point at which the size of a term is measured
 RATE_COST = 0.05  # nats for a rate an e-fold away from the best
 RATE_UNKNOWN = 2.0  # the best rate is within this factor of the rule
-DIVERGES = 8.0  # a rate this many times the best one has no loss
+DIVERGES = 8.0  # a run at this many times the best rate diverges
 ALLOWED = {"n_params": (1e7, 1e12), "n_tokens": (1e6, 1e14), "sparsity": (0.0, 0.98), "rate": (1e-3, 1e3)}
 
 
 @dataclass(frozen=True)
 class Query:
-    """One run that was paid for: what was asked, FLOPs, and the loss (nats per token; NaN for a run that diverged)."""
+    """One paid run: its settings, FLOPs, and loss (nats per token; NaN for a run that diverged)."""
 
     n_params: float
     sparsity: float
@@ -58,7 +59,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Score:
-    """A bet judged, nats: the true loss of the model over the best possible one, and that of the prediction."""
+    """The score of a bet, in nats: the regret of the model and the error of the predicted loss."""
 
     flops: float
     max_params: float
@@ -70,15 +71,15 @@ class Score:
 
     @property
     def total(self) -> float:
-        """Regret plus error; the lower the better."""
+        """Regret plus error; lower is better."""
         return self.regret + self.error
 
 
 class Lab:
-    """A training service with a budget of `flops` for a student; the state is kept in a JSON file if one is named.
+    """A training service with a budget of `flops` for a student; its state is kept in a JSON file if one is named.
 
-    The file holds what was asked and nothing of the truth; answers are computed again from the student's name, so that
-    a lab that is opened again goes on where it was. `InputError` for a file of another student or budget.
+    The file stores the queries but not the true law. Answers are recomputed from the student's name, so a reopened lab
+    continues where it stopped. `InputError` for a file of another student or budget.
     """
 
     def __init__(self, student: str, flops: float = BUDGET, file: Path | str | None = None) -> None:
@@ -95,13 +96,13 @@ class Lab:
 
     @classmethod
     def opened(cls, file: Path | str) -> "Lab":
-        """The lab of a state file; `InputError` where there is none."""
+        """The lab of a state file; `InputError` if there is none."""
         state = _read_state(Path(file))
         return cls(state["student"], state["flops"], file)
 
     @property
     def queries(self) -> list[Query]:
-        """Everything that was asked of the law, in order, with its answer."""
+        """All queries in order, with their answers."""
         asked = [tuple(one) for one in self._state["queries"]]
         return [self._answer(one, asked[:number].count(one)) for number, one in enumerate(asked)]
 
@@ -121,7 +122,7 @@ class Lab:
 
     @property
     def target(self) -> tuple[float, float]:
-        """What the bet is about: C, ten times that of the largest query, and the largest N allowed there."""
+        """The target of the bet: C, ten times that of the largest query, and the largest N allowed there."""
         if not self._state["queries"]:
             raise InputError("queries: the bet is at ten times the largest query, and there is none yet")
         flops = HORIZON * max(self.cost(n, d, s) for n, s, d, _ in self._state["queries"])
@@ -142,7 +143,7 @@ class Lab:
     ) -> Query:
         """Train a model and get its loss; `model` gives N and S in place of `n_params` and `sparsity` (0 if left out).
 
-        `InputError` for what is not allowed or cannot be paid for; then nothing is spent.
+        `InputError` if the query is not allowed or costs more than is left; then nothing is spent.
         """
         if (model is None) == (n_params is None) or (model is not None and sparsity is not None):
             raise InputError("n-params, with or without sparsity, or a model has to be given, and not both")
@@ -153,7 +154,7 @@ class Lab:
         for name, value in zip(("n_params", "sparsity", "n_tokens", "rate"), one, strict=True):
             low, high = ALLOWED[name]
             if not low <= value <= high:
-                raise InputError(f"{name.replace('_', '-')} = {value:g} has to lie between {low:g} and {high:g}")
+                raise InputError(f"{name.replace('_', '-')} = {value:g} has to be between {low:g} and {high:g}")
         self._pay(self.cost(one[0], one[2], one[1]))
         before = self._state["queries"].count(list(one))
         self._state["queries"].append(list(one))
@@ -161,7 +162,7 @@ class Lab:
         return self._answer(one, before)
 
     def cells(self, ledger: Ledger) -> pd.DataFrame:
-        """Real runs that can be asked for, by `key`: shape, S, N, D and FLOPs, without their losses."""
+        """Real runs that can be bought, by `key`: shape, S, N, D and FLOPs, without their losses."""
         return pd.DataFrame([_cell(row) for row in ledger.rows() if row["status"] == "done"])
 
     def real(self, key: str, ledger: Ledger) -> float:
@@ -176,14 +177,14 @@ class Lab:
         return float(rows[0]["loss"])
 
     def bet(self, n_params: float, sparsity: float, loss: float) -> Score:
-        """Bet once on the best N and S at `target`, and on the loss that this model will have."""
+        """Bet once on the best N and S at `target`, and on the loss of that model."""
         if self._state["bet"] is not None:
             raise InputError("the bet is made; a student bets once")
         flops, largest = self.target
         if not ALLOWED["n_params"][0] <= n_params <= largest:
-            raise InputError(f"n-params = {n_params:g} has to lie between 1e7 and {largest:g} at C = {flops:.3g}")
+            raise InputError(f"n-params = {n_params:g} has to be between 1e7 and {largest:g} at C = {flops:.3g}")
         if not 0 <= sparsity <= ALLOWED["sparsity"][1]:
-            raise InputError(f"sparsity = {sparsity:g} has to lie between 0 and {ALLOWED['sparsity'][1]:g}")
+            raise InputError(f"sparsity = {sparsity:g} has to be between 0 and {ALLOWED['sparsity'][1]:g}")
         if not (np.isfinite(loss) and loss > 0):
             raise InputError(f"loss = {loss:g} has to be positive and finite")
         self._state["bet"] = [float(n_params), float(sparsity), float(loss)]
@@ -192,7 +193,7 @@ class Lab:
 
     @property
     def score(self) -> Score:
-        """The bet judged by the truth; `InputError` before it is made."""
+        """The score of the bet under the true law; `InputError` before the bet."""
         if self._state["bet"] is None:
             raise InputError("bet: there is none yet")
         n, s, loss = self._state["bet"]
@@ -229,7 +230,7 @@ class Lab:
         self._state = state
 
     def save(self) -> None:
-        """Write the state whole or not at all; every query does so by itself."""
+        """Write the state atomically; every query saves it."""
         if self.file is not None:
             with whole_file(self.file) as temporary:
                 temporary.write_text(json.dumps(self._state, indent=1) + "\n", encoding="utf-8")
@@ -260,7 +261,7 @@ def _random(*parts: object) -> np.random.Generator:
 
 @lru_cache
 def _truth(student: str) -> Law:
-    """The student's law: exponents moved, and each term at the reference point moved."""
+    """The student's law: its exponents, and the size of each term at the reference point, are changed."""
     form, random = ABNAR2025.form, _random(student, "law")
     before = ABNAR2025.terms(**REFERENCE)
     moved = {

@@ -7,7 +7,7 @@ from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.solver import fit
 from moe_lib.planner.demand import Demand
 
-# Share of the budget that a run costs, the sparsities, and active sizes over that of 20 tokens a parameter.
+# Share of the budget per run, the sparsities, and active sizes relative to that of 20 tokens per parameter.
 DESIGN = (
     (1 / 400, (0.0, 0.5, 0.75, 0.9, 0.95, 0.98), (0.25, 0.5, 1.0, 2.0, 4.0)),
     (1 / 100, (0.0, 0.75, 0.9, 0.98), (0.25, 0.5, 1.0, 2.0, 4.0)),
@@ -38,6 +38,6 @@ def _tuned_rate(lab: Lab) -> float:
 
 
 def _buy(lab: Lab, flops: float, sparsity: float, size: float, rate: float) -> float:
-    """Loss of a run of so many FLOPs, its N_a a multiple of sqrt(C / 120)."""
+    """Loss of a run of `flops`; its N_a is `size` times sqrt(C / 120)."""
     n = size * np.sqrt(flops / 120) / (1 - sparsity) ** 0.85
     return lab.query(flops / lab.cost(n, 1.0, sparsity), n_params=n, sparsity=sparsity, rate=rate).loss

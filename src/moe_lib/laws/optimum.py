@@ -134,11 +134,11 @@ def optimum(
     """
     for name, value in (("params", n_params), ("max-params", max_params)):
         if value is not None and not SMALLEST <= value <= LARGEST:
-            raise InputError(f"{name} = {value:g} has to lie between {SMALLEST:g} and {LARGEST:g}")
+            raise InputError(f"{name} = {value:g} has to be between {SMALLEST:g} and {LARGEST:g}")
     if n_params is not None and (max_params is not None or sparsity is not None):
         raise InputError("params cannot be given together with max-params or sparsity; leave one out")
     if sparsity is not None and not 0 <= sparsity < 1:
-        raise InputError(f"sparsity = {sparsity:g} has to lie in [0, 1)")
+        raise InputError(f"sparsity = {sparsity:g} has to be in [0, 1)")
     budget = Budget(law, flops, convention)
     if sparsity and not budget.sparse:
         raise InputError(f"sparsity = {sparsity:g} has to be 0 or left out: {law.form.name} is a law of dense models")

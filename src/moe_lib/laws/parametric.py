@@ -171,4 +171,4 @@ def check_domain(name: str, values: Array) -> None:
     ok = (values >= 0) & (values < 1) if name == "S" else (values > 0) & np.isfinite(values)
     if not np.all(ok):
         wrong = np.asarray(values)[~ok].flat[0]
-        raise InputError(f"{name} = {wrong:g} has to {'lie in [0, 1)' if name == 'S' else 'be positive and finite'}")
+        raise InputError(f"{name} = {wrong:g} has to {'be in [0, 1)' if name == 'S' else 'be positive and finite'}")

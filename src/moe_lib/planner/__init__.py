@@ -1,4 +1,4 @@
-"""What to train: from a budget, bounds on memory and data, and a serving volume to a model, with its band."""
+"""Plans what to train: from a budget, bounds on memory and data, and a serving volume to a model with its band."""
 
 from moe_lib.planner.demand import Demand, Question
 from moe_lib.planner.family import FAMILIES, OURS, PAPER, Family

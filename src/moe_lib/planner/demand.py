@@ -1,9 +1,9 @@
-"""What a practitioner asks for, and the best size and sparsity that a law has within those bounds.
+"""A practitioner's bounds, and a law's best size and sparsity within them.
 
-C pays for the whole life of a model: 6 N_a D FLOPs of training and 2 N_a T of serving T tokens may not exceed it, so
-that D = min((C / N_a - 2 T) / 6, D_max). At fixed C this finds the models of Sardana et al. (2024), who minimise the
-sum at fixed loss: the model of lowest loss that a sum buys is the cheapest model of that loss. Without serving tokens
-C is the training budget, as everywhere else. Serving counts forward passes, processed and generated tokens alike.
+C pays for the whole life of a model: 6 N_a D FLOPs of training and 2 N_a T of serving T tokens may not exceed it.
+Therefore D = min((C / N_a - 2 T) / 6, D_max). Sardana et al. (2024) minimise the sum at fixed loss; this minimises the
+loss at a fixed sum and finds the same models. Without serving tokens C is the training budget, as everywhere else.
+Serving counts forward passes, for processed and generated tokens alike.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ from moe_lib.laws.shapes import active_params
 from moe_lib.paper import ASPECT, VOCABULARY
 from moe_lib.planner.family import Family
 
-TRAINING_BYTES = 16.0  # a parameter: weight and gradient in bfloat16, float32 master copy and Adam's two moments
-NO_TOKENS = 1e-6  # what is trained on where serving alone costs more than C: a loss beyond all others, yet finite
-RELAXED = 0.1  # share by which a bound is relaxed to see what it costs
+TRAINING_BYTES = 16.0  # per parameter: weight and gradient in bfloat16, float32 master copy and Adam's two moments
+NO_TOKENS = 1e-6  # training tokens if serving alone costs more than C: the loss is worse than any other, yet finite
+RELAXED = 0.1  # share by which a bound is relaxed to measure its cost
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Bounds on what may be trained: FLOPs, parameters or bytes for them, tokens to train on, tokens to serve.
+    """Bounds on a model: FLOPs, parameters or bytes for them, tokens to train on, tokens to serve.
 
-    `max_bytes` bounds N (all parameters, never the active ones) through `bytes_per_param`: 16 to train with Adam in
-    mixed precision, 2 to serve in bfloat16. `max_sparsity` is the sparsest model considered; None takes the sparsest
-    that the law was fitted on. `InputError` for values that make no sense.
+    `max_bytes` bounds N (all parameters, never only the active ones) through `bytes_per_param`: 16 to train with Adam
+    in mixed precision, 2 to serve in bfloat16. `max_sparsity` is the sparsest model considered; None takes the sparsest
+    that the law was fitted on. `InputError` for invalid values.
     """
 
     flops: float
@@ -50,12 +50,12 @@ class Demand:
         if not (np.isfinite(self.serving_tokens) and self.serving_tokens >= 0):
             raise InputError(f"serving-tokens = {self.serving_tokens:g} has to be finite and not negative")
         if self.max_sparsity is not None and not 0 <= self.max_sparsity < 1:
-            raise InputError(f"max-sparsity = {self.max_sparsity:g} has to lie in [0, 1)")
+            raise InputError(f"max-sparsity = {self.max_sparsity:g} has to be in [0, 1)")
         if self.max_params is not None and self.max_bytes is not None:
             raise InputError("max-params and max-bytes cannot both be given; leave one out")
         if not SMALLEST <= self.largest <= LARGEST:
             name = "max-bytes / bytes-per-param" if self.max_bytes else "max-params"
-            raise InputError(f"{name} = {self.largest:g} has to lie between {SMALLEST:g} and {LARGEST:g} parameters")
+            raise InputError(f"{name} = {self.largest:g} has to be between {SMALLEST:g} and {LARGEST:g} parameters")
 
     @property
     def largest(self) -> float:
@@ -65,20 +65,20 @@ class Demand:
         return LARGEST if self.max_params is None else self.max_params
 
     def bounds(self) -> dict[str, float]:
-        """The bounds that were given, by name."""
+        """The given bounds, by name."""
         names = ("flops", "max_params", "max_bytes", "max_tokens", "serving_tokens", "max_sparsity")
         given = {name: getattr(self, name) for name in names}
         return {name: x for name, x in given.items() if x is not None and (x or name != "serving_tokens")}
 
     def relaxed(self, name: str) -> "Demand":
-        """The same demand with one bound a tenth looser; of a sparsity, 1 - S a tenth smaller."""
+        """The same demand with one bound relaxed by a tenth; for a sparsity, with 1 - S a tenth smaller."""
         value = getattr(self, name)
         if name == "max_sparsity":
             return replace(self, max_sparsity=1 - (1 - value) * (1 - RELAXED))
         return replace(self, **{name: value * (1 - RELAXED if name == "serving_tokens" else 1 + RELAXED)})
 
     def of(self, law: Law, family: Family | None = None, convention: Any = "ideal") -> "Question":
-        """The question that this demand puts to a law; shapes other than the paper's come from a family."""
+        """The optimisation problem of this demand under a law; a family gives shapes other than the paper's."""
         shape = {} if family is None else {"vocabulary": family.vocab_size, "aspect": family.aspect}
         sparsest = (law.limits or {}).get("S") if self.max_sparsity is None else self.max_sparsity
         return Question(
@@ -95,7 +95,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Question(Budget):
-    """A law under all bounds of a demand; `loss(N, S)` is that of the tokens that these bounds leave."""
+    """A law under all bounds of a demand; `loss(N, S)` is the loss with the tokens that the bounds allow."""
 
     max_params: float = LARGEST
     max_tokens: float = np.inf
@@ -121,7 +121,7 @@ class Question(Budget):
         return np.clip(paid, NO_TOKENS, self.max_tokens)
 
     def solve(self) -> tuple[float, float]:
-        """(N*, S*) under all bounds. `InputError` where serving alone costs more than the budget."""
+        """(N*, S*) under all bounds. `InputError` if serving alone costs more than the budget."""
         s = sparsity_of(minimise(self.loss_at_sparsity, 0.0, self.end, ()))
         n = float(self.best_size(s, self.max_params))
         if self.tokens(n, s) <= NO_TOKENS:
@@ -132,7 +132,7 @@ class Question(Budget):
         return n, float(s)
 
     def band(self, n_params: float, sparsity: float) -> dict[str, tuple[float, float]]:
-        """Ranges of S and of N within 0.01 nats of the optimum, the other of the two free to follow."""
+        """Ranges of S and of N within 0.01 nats of the optimum, with the other of the two re-optimised."""
         level = self.loss(n_params, sparsity) + INDIFFERENCE
         s, n = -np.log1p(-sparsity), np.log(n_params)
         hidden = [reach(lambda x: self.loss_at_sparsity(x) - level, s, end) for end in (0.0, self.end)]
@@ -161,7 +161,7 @@ def sparsity_of(hidden: Any) -> Array:
 
 
 def reach(excess: Callable[[Array], Array], inside: float, outside: float) -> float:
-    """How far from `inside` towards `outside` the excess is not above zero."""
+    """The farthest point from `inside` towards `outside` up to which the excess is at most zero."""
     for points in (65, 17, 17, 17, 17, 17, 17):
         grid = np.linspace(inside, outside, points)
         beyond = excess(grid) > 0
@@ -173,5 +173,5 @@ def reach(excess: Callable[[Array], Array], inside: float, outside: float) -> fl
 
 
 def option(name: str) -> str:
-    """A field's name as the command line has it."""
+    """The command-line option of a field."""
     return name.replace("_", "-")

@@ -1,4 +1,4 @@
-"""Models that can be built: a family of shapes, and the one of it that a law likes best within a demand."""
+"""Models that can be built: a family of shapes, and its model of lowest loss within a demand."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from moe_lib.planner.demand import Question
 
 GRANULARITIES = (1, 2)  # Table 1
-ALIKE = 1e-3  # nats below which the coarser experts are taken
+ALIKE = 1e-3  # nats; within this difference the coarser experts are chosen
 FORWARD = 2 / FLOPS_PER_WEIGHT  # share of the forward pass in a token's FLOPs
 
 
 @dataclass(frozen=True)
 class Family:
-    """Shapes of one aspect, with K = G so that a token meets one base MLP, and how they are trained.
+    """Shapes of one aspect and how they are trained; K = G, so a token uses the width of one base MLP.
 
     d_model is a multiple of `d_head` (also the head width), n_layers is the nearest whole number to d_model / aspect.
-    `training` are fields of a `TrainingConfig`; None takes what the runs of the book's grid share.
+    `training` are fields of a `TrainingConfig`; None takes those that the runs of the book's grid share.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Family:
 
     @property
     def convention(self) -> Convention:
-        """How N_a counts the embeddings that are built."""
+        """The convention by which N_a counts the embeddings as built."""
         return "one-embedding" if self.tied_embeddings else "two-embeddings"
 
     def model(self, heads: int, n_experts: int, granularity: int = 1) -> ModelConfig:
-        """The model of `heads` attention heads and E experts a layer, G of them active."""
+        """The model of `heads` attention heads and E experts per layer, G of them active."""
         d = heads * self.d_head
         return ModelConfig(
             d_model=d,
@@ -65,10 +65,10 @@ FAMILIES = {family.name: family for family in (PAPER, OURS)}
 
 @dataclass(frozen=True)
 class Built:
-    """A model as built, with exact counts, and the loss that the law gives it.
+    """A model as built, with exact counts, and its loss under the law.
 
-    `n_tokens` is what the budget pays for by the full count of FLOPs (Appendix C with attention scores and router),
-    so that it differs from C / (6 N_a); `flops_per_token` is forward and backward.
+    `n_tokens` follows from the full count of FLOPs (Appendix C with attention scores and router), and so differs from
+    C / (6 N_a); `flops_per_token` is forward and backward.
     """
 
     model: ModelConfig
@@ -80,12 +80,12 @@ class Built:
 
     @property
     def training_flops(self) -> float:
-        """FLOPs of its training."""
+        """FLOPs of the model's training."""
         return self.n_tokens * self.flops_per_token
 
 
 def build(question: "Question", model: ModelConfig) -> Built | None:
-    """The model with its tokens and loss; None where it is too large or its budget buys less than one sequence."""
+    """The model with its tokens and loss; None if it is too large or its budget buys less than one sequence."""
     counts, per_token = count_parameters(model), count_flops(model).total
     paid = question.flops / per_token - question.serving_tokens * FORWARD
     tokens = min(paid, question.max_tokens)
@@ -100,8 +100,8 @@ def build(question: "Question", model: ModelConfig) -> Built | None:
 def nearest(question: "Question", sparsity: float, family: Family) -> Built:
     """The model of lowest loss among those near the optimum at `sparsity`: E whole, d_model a multiple of the head.
 
-    Tried are the experts whose 1 - S lies within a factor of three, and the widths around the best of each. Of
-    granularities within 0.001 nats the smallest is taken. `InputError` where no model of the family fits the demand.
+    Candidates are numbers of experts whose 1 - S is within a factor of three, and the widths around the best of each.
+    Of granularities within 0.001 nats the smallest is chosen. `InputError` if no model of the family fits the demand.
     """
     as_built = replace(question, convention=family.convention)
     best: Built | None = None
@@ -135,6 +135,6 @@ def _too_little(question: "Question", family: Family) -> str:
     if question.max_tokens < smallest.context_length:
         return f"max-tokens = {question.max_tokens:g} is less than one sequence of {smallest.context_length} tokens"
     return (
-        f"flops = {question.flops:g} is below {needed:.3g}, what one training sequence and the serving cost with the "
+        f"flops = {question.flops:g} is below {needed:.3g}, the cost of one training sequence and the serving with the "
         f"smallest model of the family {family.name}"
     )

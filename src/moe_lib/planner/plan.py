@@ -14,7 +14,7 @@ from moe_lib.planner.demand import Demand, Question
 from moe_lib.planner.family import PAPER, Built, Family, nearest
 from moe_lib.planner.hardware import Hardware, all_to_all_bytes, memory_bytes
 
-NEGLIGIBLE = 1e-6  # nats; a bound whose relaxation is worth less does not bind
+NEGLIGIBLE = 1e-6  # nats; a bound does not bind if relaxing it gains less
 LEVEL = 0.95
 SHAPE = (
     *("d_model", "n_layers", "n_heads", "n_experts", "n_experts_active", "granularity"),
@@ -24,7 +24,7 @@ SHAPE = (
 
 @dataclass(frozen=True)
 class Bound:
-    """One bound of a demand: whether it binds, and what relaxing it by a tenth is worth in nats."""
+    """One bound of a demand: whether it binds, and the nats gained by relaxing it by a tenth."""
 
     name: str
     value: float
@@ -36,10 +36,10 @@ class Bound:
 class Plan:
     """What a law recommends under a demand; counts as floats, loss in nats per token.
 
-    `band` holds the ranges of S and of N within 0.01 nats; `intervals` (if the law was resampled) the middle 95 % of
-    optimal S, optimal N, and the loss of this plan over resampled laws. `at_edge` says that S is the sparsest allowed
-    and no optimum, `outside` where the plan leaves the law's data, `warnings` what else to know. `built` is the best
-    model that can be built near the optimum.
+    `band` has the ranges of S and of N within 0.01 nats; `intervals` (if the law was resampled) the middle 95 % of
+    optimal S, optimal N, and the loss of this plan over resampled laws. `at_edge` means that S is the sparsest allowed
+    rather than an optimum; `outside` says how the plan leaves the law's data; `warnings` has further caveats. `built`
+    is the best model that can be built near the optimum.
     """
 
     law: str
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What `moe-lib plan --json` prints for a law."""
+        """The output of `moe-lib plan --json` for a law."""
         found = asdict(self)
         built, shape = found.pop("built"), self.built.model
         del built["model"]
@@ -81,9 +81,9 @@ def plan(
     hardware: Hardware | None = None,
     resampled: Iterable[Law] = (),
 ) -> Plan:
-    """What the law called `name` recommends; `convention` None counts N_a as the family is built.
+    """The recommendation of the law called `name`; with `convention` None, N_a counts embeddings as the family does.
 
-    `resampled` are refits of the law to resampled runs. `InputError` where the law has no optimum of a budget, or no
+    `resampled` are refits of the law to resampled runs. `InputError` if the law has no optimum at a budget, or if no
     model of the family fits the demand.
     """
     convention = convention or family.convention
@@ -121,7 +121,7 @@ def plan(
 
 
 def outside(law: Law, values: dict[str, float]) -> tuple[str, ...]:
-    """Where values of N, N_a, D, S and C leave the data that a law was fitted on, as far as its range is known."""
+    """Sentences on the values of N, N_a, D, S and C that are outside the known range of a law's data."""
     found = []
     for name, value in values.items():
         least, most = (law.least or {}).get(name, 0.0), (law.limits or {}).get(name, np.inf)
@@ -156,7 +156,7 @@ def _warnings(question: Question, n: float, s: float, binding: set[str]) -> tupl
 def _intervals(
     question: Question, resampled: Iterable[Law], n: float, s: float
 ) -> dict[str, tuple[float, float]] | None:
-    """Percentiles over resampled laws: of the optimum that each has, and of the loss that each gives to this plan."""
+    """Percentiles over resampled laws of each one's optimum, and of the loss of this plan under each."""
     rows = [
         (own[1], own[0], float(again.loss(n, s)))
         for law in resampled

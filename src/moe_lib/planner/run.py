@@ -13,7 +13,7 @@ from moe_lib.repository import GRID, require
 
 
 def run_config(built: Built, family: Family, corpus: str | None = None) -> RunConfig:
-    """The run that trains a model as planned, as the family is trained; without injected facts."""
+    """The run that trains a planned model by its family's recipe, without injected facts."""
     flops = float(built.training_flops)
     if family.training is None:
         run = _as_in_the_grid(built.model, flops)
@@ -23,7 +23,7 @@ def run_config(built: Built, family: Family, corpus: str | None = None) -> RunCo
 
 
 def write_run(run: RunConfig, path: Path, comment: str = "") -> None:
-    """Write a run's YAML whole or not at all; `InputError` where the file exists."""
+    """Write a run's YAML atomically; `InputError` if the file exists."""
     if path.exists() or path.is_symlink():
         raise InputError(f"{path}: exists already; choose another name or remove it")
     fields = json.loads(run.model_dump_json(exclude_defaults=True))
@@ -33,7 +33,7 @@ def write_run(run: RunConfig, path: Path, comment: str = "") -> None:
 
 
 def _as_in_the_grid(model: ModelConfig, flops: float) -> RunConfig:
-    """A run with what the runs of experiments/grid.yaml share, and the rates of its rules."""
+    """A run with the fields that all runs of experiments/grid.yaml share, and the rates of its rules."""
     from moe_lib.sweeps import SweepConfig
 
     sweep = SweepConfig.from_yaml(require(GRID, "the recipe of the family 'ours'"))
