@@ -136,7 +136,7 @@ def test_tasks_that_cannot_be_fetched_are_refused_in_a_sentence(moe: Moe) -> Non
 def test_the_law_of_our_runs_asks_for_a_checkout_and_names_no_path_of_the_environment(moe: Moe) -> None:
     done = moe("optimum --law ours --flops 1e13")
     assert done.returncode == 2
-    assert "of the repository, which is not here; work in a checkout of it" in done.stderr
+    assert "of the repository, which is missing; work in a checkout of it" in done.stderr
     assert "site-packages" not in done.stderr
     assert "python3" not in done.stderr
 

@@ -1,7 +1,7 @@
-"""What chapters share: a table, a checked value, a glued number, and the three voices, each one visual element.
+"""Visual elements of the chapters: tables, checked values, glued numbers, and the three voices.
 
-A table and checked values are HTML on a page and aligned text in a record, so that `make verify` compares them.
-The look of all of them is in book/_assets/book.css.
+Tables and checked values are HTML on a page, and aligned text in a record that `make verify` compares. Their style is
+in book/_assets/book.css.
 """
 
 import html
@@ -18,7 +18,7 @@ VOICES = {"paper": "The paper says", "law": "Its law implies", "runs": "Our runs
 
 
 class _Numbers(string.Formatter):
-    """`str.format` in which a format may end in a unit, and powers of ten are written as in 1e13."""
+    """`str.format` whose formats may end in a unit, and which writes powers of ten as in 1e13."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if format_spec[-1:] in UNITS:
@@ -34,7 +34,7 @@ def text(template: str, *values: Any, **named: Any) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """Rows of cells under headings, which may be empty; `look` is the class of its HTML."""
+    """Rows of cells under headings, which may be empty; `look` is the HTML class."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -67,7 +67,7 @@ class Shown:
         )
 
     def _right(self) -> list[bool]:
-        """Which columns of a table hold numbers, and are aligned to the right."""
+        """For each column, whether it has numbers and is aligned to the right."""
         if self.look != "table":
             return [False] * len(self.head)
         return [all(re.match(r"[-+−]?[\d.]|$", cell) for cell in column) for column in zip(*self.rows, strict=True)]
@@ -84,13 +84,13 @@ def show(table: pd.DataFrame, columns: Mapping[str, str]) -> Shown:
 
 
 def checked(values: Mapping[str, Sequence[Any]]) -> Shown:
-    """Values that a record holds a chapter to, a line each: a label with a template and what it is filled with."""
+    """Values that are compared with the record, one per line: a label, with a template and its arguments."""
     rows = ((label, text(template, *filling)) for label, (template, *filling) in values.items())
     return Shown(("", ""), tuple(rows), "checked")
 
 
 def numbers(values: Mapping[str, Sequence[Any]]) -> None:
-    """Glue numbers by name, each a template with what it is filled with, so that prose shows them."""
+    """Glue numbers by name for use in prose; each is a template with its arguments."""
     from myst_nb import glue
 
     for name, (template, *filling) in values.items():
@@ -98,7 +98,7 @@ def numbers(values: Mapping[str, Sequence[Any]]) -> None:
 
 
 def voices(rows: Iterable[tuple[str, str, str]]) -> Shown:
-    """What the paper says, what its law implies and what our runs show, side by side; a row per statement."""
+    """What the paper says, what its law implies and what our runs show, side by side; one row per statement."""
     return Shown(tuple(VOICES.values()), tuple(rows), "voices")
 
 

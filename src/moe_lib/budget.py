@@ -67,7 +67,7 @@ class Plan:
             raise InputError(
                 f"model with {count_parameters(self.run.model).total:.3g} parameters, batch_size = "
                 f"{training.batch_size} and flops = {training.flops:g} need at least {self.n_bytes / 1e9:.3g} GB of "
-                f"memory, and {n_bytes / 1e9:.3g} GB are here"
+                f"memory, and this machine has {n_bytes / 1e9:.3g} GB"
             )
 
 

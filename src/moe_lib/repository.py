@@ -18,6 +18,6 @@ def require(path: Path, needed_by: str) -> Path:
     """
     if not path.exists():
         raise InputError(
-            f"{needed_by} needs {path.relative_to(ROOT)} of the repository, which is not here; work in a checkout of it"
+            f"{needed_by} needs {path.relative_to(ROOT)} of the repository, which is missing; work in a checkout of it"
         )
     return path

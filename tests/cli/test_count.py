@@ -28,7 +28,7 @@ def test_two_embedding_matrices_unless_tied(moe) -> None:
 
 
 def test_people_get_a_table(moe) -> None:
-    assert "FLOPs a token: router" in moe("flops", *SHAPE).stdout
+    assert "FLOPs per token: router" in moe("flops", *SHAPE).stdout
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     Lab("ada", file=tmp_path / "lab.json").query(1e8, n_params=1e8)
     with pytest.raises(InputError, match="is the lab of student = ada, not emmy"):
         Lab("emmy", file=tmp_path / "lab.json")
-    with pytest.raises(InputError, match="there is no lab"):
+    with pytest.raises(InputError, match="does not exist; start a lab first"):
         Lab.opened(tmp_path / "none.json")
 
 

@@ -1,4 +1,4 @@
-"""The `moe-lib` command: it reads arguments, calls a room, prints; it holds no logic."""
+"""The `moe-lib` command: reads arguments, calls the library and prints; it has no logic of its own."""
 
 from moe_lib.cli.app import main
 

@@ -21,15 +21,15 @@ def flops(
     d_model: Annotated[int, typer.Option(help="Model width.")],
     layers: Annotated[int, typer.Option(help="Number of layers.")],
     heads: Annotated[int, typer.Option(help="Attention heads.")] = 1,
-    experts: Annotated[int, typer.Option(help="Experts a layer, E.")] = 1,
-    active: Annotated[int, typer.Option(help="Experts a token, K.")] = 1,
+    experts: Annotated[int, typer.Option(help="Experts per layer, E.")] = 1,
+    active: Annotated[int, typer.Option(help="Experts per token, K.")] = 1,
     granularity: Annotated[int, typer.Option(help="Base width / expert width, G.")] = 1,
     vocab: Annotated[int, typer.Option(help="Vocabulary size.")] = VOCABULARY,
     context: Annotated[int, typer.Option(help="Context length in tokens.")] = CONTEXT,
     tied: Annotated[bool, typer.Option("--tied", help="One matrix for embedding and unembedding.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Parameters and FLOPs a token of a model, counted as in Appendix C of the paper.
+    """Parameters and FLOPs per token of a model, counted as in Appendix C of the paper.
 
     Example: `moe-lib flops --d-model 512 --layers 8 --heads 8 --experts 50 --json`
     """
@@ -68,7 +68,7 @@ def flops(
         print(json.dumps(result, indent=2))
         return
     table = Table("", "count", title=f"S = {model.sparsity:.4g}")
-    for group, title in (("parameters", "parameters"), ("flops_per_token", "FLOPs a token")):
+    for group, title in (("parameters", "parameters"), ("flops_per_token", "FLOPs per token")):
         table.add_section()
         for name, value in result[group].items():  # type: ignore[attr-defined]
             table.add_row(f"{title}: {name.replace('_', ' ')}", f"{value:,}")

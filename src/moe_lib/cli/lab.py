@@ -1,4 +1,4 @@
-"""`moe-lib lab`: the scaling lab from a shell, its state in one file."""
+"""`moe-lib lab`: the scaling lab from a shell, with its state in one file."""
 
 import json
 from dataclasses import asdict
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def start(
     file: File,
-    student: Annotated[str, typer.Option(help="A name; it decides the law and the noise.")],
+    student: Annotated[str, typer.Option(help="A name; it seeds the law and the noise.")],
     flops: Annotated[float, typer.Option(help="Budget.")] = 1e20,
 ) -> None:
     """Open a lab for a student.
@@ -49,7 +49,7 @@ def query(
     rate: Annotated[float, typer.Option(help="Learning rate as a multiple of the lab's rule.")] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Train one model; costs 6 N_a D FLOPs, and again as much if it is asked again.
+    """Train one model for 6 N_a D FLOPs; a repeated query costs again and has another seed.
 
     Example: `moe-lib lab query lab.json --params 2e8 --tokens 1e9 --sparsity 0.9`
     """
@@ -61,7 +61,7 @@ def query(
 
 
 def status(file: File, as_json: Json = False) -> None:
-    """What was asked and answered, what is left, and what the bet is about.
+    """Queries with their answers, the budget left, and the target of the bet.
 
     Example: `moe-lib lab status lab.json --json`
     """
@@ -84,7 +84,7 @@ def bet(
     loss: Annotated[float, typer.Option(help="Predicted loss, nats per token.")],
     as_json: Json = False,
 ) -> None:
-    """Bet on the best model at ten times the FLOPs of the largest query; once.
+    """Bet, once, on the best model at ten times the FLOPs of the largest query.
 
     Example: `moe-lib lab bet lab.json --params 1e9 --sparsity 0.9 --loss 2.6`
     """
@@ -95,7 +95,7 @@ def bet(
 
 
 def cells(file: File, ledger: LedgerOption = LEDGER, as_json: Json = False) -> None:
-    """Real runs that can be asked for, without their losses.
+    """Real runs that can be bought, without their losses.
 
     Example: `moe-lib lab cells lab.json`
     """
@@ -112,7 +112,7 @@ def real(
     ledger: LedgerOption = LEDGER,
     as_json: Json = False,
 ) -> None:
-    """Loss of a real run, for the FLOPs that it cost.
+    """Buy the loss of a real run for the FLOPs that the run cost.
 
     Example: `moe-lib lab real lab.json --key 0123456789abcdef`
     """
@@ -127,7 +127,7 @@ def solution(
     flops: Annotated[float, typer.Option(help="Budget.")] = 1e20,
     as_json: Json = False,
 ) -> None:
-    """The instructor's solution for a student: what a good fit scores.
+    """The instructor's solution for a student: the score of a good fit.
 
     Example: `moe-lib lab solution --student ada`
     """

@@ -1,4 +1,4 @@
-"""Progress on the screen: a bar a run, and for a sweep the machine's throughput and the time left."""
+"""Progress on the screen: one bar per run, and for a sweep the machine's throughput and the time left."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def one_run(console: Console, run: RunConfig) -> Iterator["Callable[[Step], None
 
 @contextmanager
 def many_runs(console: Console, runs: list[RunConfig], n_done: int) -> Iterator[Callable[[Event], None]]:
-    """A bar for the sweep and one for each run under way; a line for each that ends or dies."""
+    """A bar for the sweep and one per active run, and a line for each run that ends or dies."""
     todo = sum(run.training.flops for run in runs)
     began = monotonic()
     with _bars(console) as bars:

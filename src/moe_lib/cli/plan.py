@@ -31,7 +31,7 @@ def plan(
         float | None, typer.Option(help="Memory for all N parameters, in place of max-params.")
     ] = None,
     bytes_per_param: Annotated[
-        float | None, typer.Option(help="Bytes of a parameter: 16 to train (default), 2 to serve in bfloat16.")
+        float | None, typer.Option(help="Bytes per parameter: 16 to train (default), 2 to serve in bfloat16.")
     ] = None,
     max_tokens: Annotated[float | None, typer.Option(help="Largest D, such as the size of a corpus.")] = None,
     serving_tokens: Annotated[float, typer.Option(help="T, tokens to serve: 6 N_a D + 2 N_a T is at most C.")] = 0.0,
@@ -54,9 +54,9 @@ def plan(
     corpus: Annotated[str | None, typer.Option(help="Corpus of that run; default: the family's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What to train: sparsity, experts, size and tokens, what is as good, and what each bound costs.
+    """Plan what to train: sparsity, experts, size and tokens, the range within 0.01 nats, and each bound's cost.
 
-    Memory counts ALL parameters, never the active ones. With serving tokens, C pays for training and serving together.
+    Memory counts ALL parameters, not only the active ones. With serving tokens, C pays for training and serving.
 
     Example: `moe-lib plan --flops 1e21 --max-bytes 80e9 --law abnar2025 --law besiroglu2024`
     """

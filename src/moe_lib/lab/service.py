@@ -246,7 +246,7 @@ def _read_state(file: Path) -> dict[str, Any]:
             and (state["bet"] is None or (len(state["bet"]) == 3 and all(isinstance(x, float) for x in state["bet"])))
         )
     except FileNotFoundError:
-        raise InputError(f"{file}: there is no lab; start one") from None
+        raise InputError(f"{file}: does not exist; start a lab first") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         complete = False
     if not complete:

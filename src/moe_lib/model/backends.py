@@ -1,7 +1,7 @@
-"""The back ends: which there are, which is the default, and why one cannot run here.
+"""The back ends: their registry, the defaults, and the reasons why one cannot run here.
 
-A back end is a function of tokens, routing and the weights of the experts, as `reference.loop` is, and brings the
-operations that the rest of a layer is made of. `megablocks` brings a layer of its own, router and all.
+A back end is a function of tokens, routing and the experts' weights, such as `reference.loop`, and supplies the
+operations for the rest of a layer. `megablocks` supplies a whole layer, including its router.
 """
 
 import warnings
@@ -28,7 +28,7 @@ NAMES = (*BACKENDS, "megablocks")
 
 @cache
 def default_backend(device: torch.device) -> str:
-    """`native` on the CPU, `grouped_mm` elsewhere, and with a warning where the kernels cannot be built."""
+    """`native` on the CPU, `grouped_mm` elsewhere; also `grouped_mm`, with a notice, if the kernels cannot be built."""
     if device.type != "cpu":
         return "grouped_mm"
     problem = why_not()
@@ -39,7 +39,7 @@ def default_backend(device: torch.device) -> str:
 
 
 def backend_for(model: ModelConfig, device: torch.device) -> str:
-    """A device's default back end; `loop`, with a warning, where that is `grouped_mm` and the widths are not for it."""
+    """The default back end of a device; `loop`, with a notice, if `grouped_mm` does not support the widths."""
     default = default_backend(device)
     if default == "grouped_mm" and (problem := widths_problem(model)):
         warnings.warn(f"{problem}; loop is used, which is slower", Notice, stacklevel=3)
@@ -48,12 +48,12 @@ def backend_for(model: ModelConfig, device: torch.device) -> str:
 
 
 def problem_of(backend: str) -> str | None:
-    """None where a back end can run here, else the reason in words."""
+    """None if a back end can run here, else the reason in words."""
     return {"native": why_not, "megablocks": megablocks.why_not}.get(backend, lambda: None)()
 
 
 def check_backend(backend: str, model: ModelConfig, precision: Precision = "float32") -> None:
-    """`InputError` for an unknown back end, or one that cannot run here or does not take this model or precision."""
+    """`InputError` if a back end is unknown, cannot run here, or does not support this model or precision."""
     if backend not in NAMES:
         raise InputError(f"backend = {backend!r} has to be one of {', '.join(NAMES)}")
     if problem := problem_of(backend) or (widths_problem(model) if backend == "grouped_mm" else None):
@@ -65,7 +65,7 @@ def check_backend(backend: str, model: ModelConfig, precision: Precision = "floa
 
 
 def device_of(backend: str | None = None) -> torch.device:
-    """Where a model trains: on CUDA if it is there and the back end that was asked for is not `native`."""
+    """The device for training: CUDA if it is available and the requested back end is not `native`."""
     return torch.device("cuda" if torch.cuda.is_available() and backend != "native" else "cpu")
 
 

@@ -1,7 +1,7 @@
-"""What the experts compute: GLUs with SiLU, every token at all of its experts (dropless).
+"""The experts: GLUs with SiLU; every token reaches all of its experts (dropless).
 
 The weights are laid out as in MegaBlocks' dMoE, `experts.mlp.{w1, v1, w2}`, each [E F, D], expert-major: expert e
-maps x to (silu(x w1_e') * (x v1_e')) w2_e. The back ends agree with `reference.loop`, the one to read, in outputs and
+maps x to (silu(x w1_e') * (x v1_e')) w2_e. All back ends agree with the readable `reference.loop` in outputs and
 gradients.
 """
 
@@ -63,9 +63,9 @@ class MixtureOfExperts(nn.Module):
 
 
 def make_layer(model: ModelConfig, backend: str, precision: Precision = "float32") -> nn.Module:
-    """A layer's router and experts; whatever computes them, the names and the layout of the weights are the same.
+    """A layer's router and experts; all back ends use the same names and layout of weights.
 
-    Raises `InputError` where the back end cannot run here, or does not take the model's widths or precision.
+    Raises `InputError` if the back end cannot run here, or does not support the model's widths or precision.
     """
     check_backend(backend, model, precision)
     if backend == "megablocks":

@@ -1,4 +1,4 @@
-"""The experts all at once, by `torch.nn.functional.grouped_mm`: the back end for CUDA, and where no compiler is."""
+"""All experts at once by `torch.nn.functional.grouped_mm`: the back end on CUDA, and without a compiler."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from moe_lib.config import ModelConfig
 from moe_lib.model.reference import glu
 from moe_lib.model.routing import Routing
 
-MULTIPLE = 4  # of float32 numbers in 16 bytes, which grouped_mm takes rows in
+MULTIPLE = 4  # float32 numbers in 16 bytes; grouped_mm needs rows of whole 16 bytes
 
 
 def grouped_mm(
@@ -18,7 +18,7 @@ def grouped_mm(
 ) -> Tensor:
     """All experts at once by `torch.nn.functional.grouped_mm` on tokens sorted by expert.
 
-    It takes rows of whole 16 bytes: D and F have to be multiples of 4 in float32, and of 8 in bfloat16.
+    Rows need whole 16 bytes: D and F have to be multiples of 4 in float32, and of 8 in bfloat16.
     """
     n_active = routing.expert_NK.shape[1]
     order_A = routing.expert_NK.flatten().argsort(stable=True)
@@ -30,7 +30,7 @@ def grouped_mm(
 
 
 def widths_problem(model: ModelConfig) -> str | None:
-    """None where `grouped_mm` takes a model's widths, else the reason in words."""
+    """None if `grouped_mm` supports a model's widths, else the reason in words."""
     if not (model.d_model % MULTIPLE or model.d_expert % MULTIPLE):
         return None
     return (

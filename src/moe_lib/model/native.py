@@ -1,7 +1,7 @@
 """The functions of `reference`, and the experts, by the C++ kernels: float32 on the CPU, one thread.
 
-Whatever else comes in (another dtype, another device) goes through the reference. Sums are taken in an order that the
-shapes alone decide, so that the same input gives the same bits.
+The reference handles every other dtype and device. Only the shapes decide the order of sums, so the same input gives
+the same bits.
 """
 
 from typing import Any
@@ -179,13 +179,13 @@ def norm(x: Tensor, w_D: Tensor) -> Tensor:
 def attention(
     qkv: Tensor, q_weight_D: Tensor | None, k_weight_D: Tensor | None, cos_TW: Tensor, sin_TW: Tensor
 ) -> Tensor:
-    """As `reference.attention`; keys after a block of queries are skipped, nothing of size T x T is kept."""
+    """As `reference.attention`, but skips keys after a block of queries and keeps nothing of size T x T."""
     inputs = (qkv, q_weight_D, k_weight_D, cos_TW, sin_TW)
     return _apply(_Attention, *inputs) if _fits(qkv) else reference.attention(*inputs)
 
 
 def route(logits_NE: Tensor, n_active: int) -> Routing:
-    """As `reference.route`; of equal experts the first is taken."""
+    """As `reference.route`; of experts with equal logits it chooses the first."""
     return (
         Routing.of(*_apply(_Route, logits_NE, n_active)) if _fits(logits_NE) else reference.route(logits_NE, n_active)
     )
@@ -194,7 +194,7 @@ def route(logits_NE: Tensor, n_active: int) -> Routing:
 def experts(
     x_ND: Tensor, routing: Routing, w1_EFD: Tensor, v1_EFD: Tensor, w2_EFD: Tensor, rounded: bool = False
 ) -> Tensor:
-    """As `reference.loop`; a block of an expert's tokens goes through its GLU without leaving the cache."""
+    """As `reference.loop`; a block of an expert's tokens stays in the cache through the whole GLU."""
     if not _fits(x_ND):
         return reference.loop(x_ND, routing, w1_EFD, v1_EFD, w2_EFD, rounded)
     inputs = (x_ND, routing.expert_NK, routing.gate_NK, w1_EFD, v1_EFD, w2_EFD)
@@ -203,7 +203,7 @@ def experts(
 
 
 def next_token_nll(x_ND: Tensor, w_VD: Tensor, target_N: Tensor, rounded: bool = False) -> Tensor:
-    """As `reference.next_token_nll`; logits exist a chunk at a time, and without gradients one chunk only."""
+    """As `reference.next_token_nll`; computes logits in chunks, and without gradients keeps only one chunk."""
     if not _fits(x_ND):
         return reference.next_token_nll(x_ND, w_VD, target_N, rounded)
     nll_N: Tensor = _apply(_NextTokenNll, x_ND, w_VD, target_N, rounded, torch.is_grad_enabled())

@@ -1,4 +1,4 @@
-"""The functions that a layer is made of, by back end."""
+"""The operations of a layer, by back end."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from moe_lib.model.routing import Routing
 
 
 class Operations(Protocol):
-    """What `reference` and `native` both offer."""
+    """The operations that both `reference` and `native` implement."""
 
     def linear(self, x: Tensor, w: Tensor, rounded: bool = False) -> Tensor: ...
 

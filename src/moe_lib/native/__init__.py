@@ -1,4 +1,4 @@
-"""The training step's kernels: C++ built once on the machine that runs them, for float32 on one CPU thread."""
+"""The C++ kernels of a training step, built once on the machine that runs them; float32 on one CPU thread."""
 
 from moe_lib.native.boundary import buffer_size, call
 from moe_lib.native.library import why_not

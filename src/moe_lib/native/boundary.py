@@ -1,9 +1,9 @@
-"""The kernels' signatures, and calls that are checked against them.
+"""The kernels' signatures; every call is checked against them.
 
-A signature names a kernel's arguments in their order: `n` is an integer and `epsilon:float` a number; `x[n, d]` is a
-float32 tensor of that shape, `expert:int64[n]` one of another dtype, `w?[d]` one that may be None; `weights*[sizes]`
-are tensors of as many elements as the integers `sizes*` say. Leading dimensions of a tensor may be split. The sizes of
-buffers that depend on the kernels' blocks (`expert_buffer`, `logit_buffer`) are functions of the library.
+A signature lists a kernel's arguments in order. `n` is an integer and `epsilon:float` a number. `x[n, d]` is a float32
+tensor of that shape, `expert:int64[n]` has another dtype, and `w?[d]` may be None. `weights*[sizes]` are tensors whose
+numbers of elements are the integers `sizes*`. Leading dimensions of a tensor may be split. The library computes the
+sizes of buffers that depend on the kernels' blocks (`expert_buffer`, `logit_buffer`).
 """
 
 import ctypes
@@ -58,7 +58,7 @@ ARGUMENT = re.compile(r"(?P<name>\w+)(?P<mark>[?*]?)(:(?P<dtype>\w+))?(\[(?P<sha
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a kernel: a number where `shape` is None, else a tensor, or tensors where `many`."""
+    """One argument of a kernel: a number if `shape` is None, else a tensor, or several tensors if `many`."""
 
     name: str
     dtype: torch.dtype
@@ -68,7 +68,7 @@ class Argument:
 
     @property
     def c_type(self) -> Any:
-        """What ctypes makes of it."""
+        """The argument's type in ctypes."""
         if self.shape is not None or self.many:
             return ctypes.c_void_p
         return ctypes.c_float if self.dtype == torch.float else ctypes.c_long
@@ -92,13 +92,13 @@ def signature(kernel: str) -> tuple[Argument, ...]:
 def call(kernel: str, *arguments: Tensor | Sequence[Tensor] | Sequence[int] | float | None) -> None:
     """Call a kernel, which writes into its last tensors.
 
-    Raises `InputError` where a tensor is not what its signature says: dtype, shape, contiguous, on the CPU.
+    Raises `InputError` if a tensor does not match its signature: dtype, shape, contiguous, on the CPU.
     """
     _checked(kernel)(*arguments)
 
 
 def buffer_size(name: str, *sizes: int) -> int:
-    """Floats that a buffer of `BUFFERS` holds."""
+    """Size of a buffer of `BUFFERS`, in floats."""
     return int(_buffers()[name](*sizes))
 
 
