@@ -2,7 +2,7 @@
 
 import random
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus, prepare
+from moe_lib.ledger import Row
 
 torch.set_num_threads(1)  # small models; tests run side by side
 
@@ -62,3 +63,17 @@ def small_run(small_corpus: TokenCorpus, data_root: Path) -> RunConfig:
         model={"d_model": 16, "n_layers": 1, "n_heads": 2, "sparsity": 0.75, "vocab_size": 300, "context_length": 128},
         training={"flops": 3e8, "batch_size": 2, "learning_rate": 1e-2},
     )
+
+
+@pytest.fixture(scope="session")
+def make_row() -> Callable[..., Row]:
+    """`make_row(3, loss=2.5)`: a finished run's row, of seed 3 or of a run that is given, with other fields on top."""
+
+    def made(run: RunConfig | int = 0, **fields: object) -> Row:
+        if isinstance(run, int):
+            run = RunConfig(model={"d_model": 8, "n_layers": 1, "n_heads": 2}, training={"flops": 1e9, "seed": run})
+        counts = {"n_params": 1000, "n_params_active": 500, "n_tokens": 10_000, "sparsity": 0.5, "flops": 1e9}
+        losses = {"status": "done", "loss": 3.5, "loss_standard_error": 0.01}
+        return {"key": run.key, "config": run.model_dump(), **counts, **losses, **fields}
+
+    return made

@@ -1,8 +1,11 @@
 """Messages for users when something goes wrong: one sentence, never a traceback."""
 
+import os
 import sys
 import warnings
 from typing import TextIO
+
+LONGEST = 1_000  # characters of a message
 
 
 class InputError(ValueError):
@@ -19,8 +22,20 @@ class Notice(UserWarning):
 def sentence(error: InputError | OSError) -> str:
     """What went wrong, for a user; of an `OSError` the file and the system's message."""
     if isinstance(error, OSError):
-        return f"{error.filename or 'a file'}: {error.strerror or error}"
-    return str(error)
+        return plain(f"{os.fsdecode(error.filename or 'a file')}: {error.strerror or error}")
+    return plain(str(error))
+
+
+def plain(text: str) -> str:
+    """A text as one line of bearable length: what cannot be printed as escapes, the middle of a long one left out."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    """A text with escapes for what cannot be printed or encoded, such as the bytes of a name that is not UTF-8."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def show_notices_plainly() -> None:
@@ -36,7 +51,7 @@ def show_notices_plainly() -> None:
         line: str | None = None,
     ) -> None:
         if issubclass(category, Notice):
-            print(f"moe-lib: {message}", file=file or sys.stderr)
+            print(f"moe-lib: {plain(str(message))}", file=file or sys.stderr)
         else:
             show(message, category, filename, lineno, file, line)
 

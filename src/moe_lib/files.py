@@ -1,21 +1,30 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and that one process changes at a time."""
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from moe_lib.reading import open_regular
+
+TRIES = 100  # to open a lock in a folder that its last holder is removing
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it into place, on error remove it.
+    """Yield a temporary path; on success fsync it and rename it to `path`, on error remove it.
 
-    A kill leaves the temporary file, see `remove_temporaries`. An `OSError` of writing it names `path`.
+    It is in a folder of its own beside `path`, which a kill leaves, see `remove_temporaries`: what a writer puts beside
+    its file is in there, too. An `OSError` of writing it names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = scratch / path.name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.chmod(0o644)  # some writers leave a file that only its owner may read
         with open(temporary, "rb") as written:
@@ -23,19 +32,77 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        if error.filename in (None, str(temporary)):
+        if error.filename in (None, str(temporary), str(scratch)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed writer left in `folder`; nobody else may be writing there."""
-    for pattern in (".*.tmp", ".tmp*"):  # ours, and those that safetensors makes beside ours
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+def is_temporary_of(name: str, pattern: str) -> bool:
+    """Whether a file name is one that `whole_file` makes for a path whose whole name fits `pattern`."""
+    return re.fullmatch(rf"\.(?:{pattern})\.[0-9]+\.tmp", name) is not None
+
+
+def remove_temporaries(folder: Path, pattern: str) -> None:
+    """Remove what killed writers of names that fit `pattern` left in `folder`; nobody else may be writing there."""
+    for path in folder.iterdir():
+        if is_temporary_of(path.name, pattern):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold the lock of a file, made where it is missing, and yield a descriptor to read and write it.
+
+    It is the file that is at `path` once the lock is held, also if another one took its place meanwhile. `InputError`
+    if it is not a regular file.
+    """
+    while True:
+        descriptor = _open_to_lock(path)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_at(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def only_builder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` to build it in, while no other process does; what a killed one left is removed."""
+    folder = path.with_name(f".building-{path.name}")
+    with locked(path.with_name(f".{path.name}.lock")):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that is at `path` now."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False
+
+
+def _open_to_lock(path: Path) -> int:
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError, FileExistsError):  # the folder vanished meanwhile, or something else is wrong
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return open_regular(path, os.O_RDWR | os.O_CREAT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open_regular(path, os.O_RDWR | os.O_CREAT)
 
 
 def sync_folder(folder: Path) -> None:
@@ -51,6 +118,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal."""
-    with open(path, "rb") as stream:
+    """SHA-256 of a regular file's bytes, as hexadecimal; `InputError` where it is none."""
+    with os.fdopen(open_regular(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,24 +1,35 @@
-"""The ledger: one JSON row a run, keyed by the hash of its configuration; rows never vanish and never double.
+"""The ledger: one JSON row per run, keyed by the hash of its configuration; rows never vanish and never double.
 
-Rows are appended under a lock and written whole or not at all: a line that a kill or a full disk cut short counts for
-nothing and is taken off before the next row is written. Everything in the book is computed from here.
+Rows are appended under a lock and written whole or not at all. A last line that a kill or a full disk cut short counts
+for nothing; before the next row is written, it is moved to a file beside the ledger. Everything in the book is computed
+from here.
 """
 
-import fcntl
+import hashlib
 import json
 import os
+import reprlib
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from moe_lib.errors import InputError
+from moe_lib.config import RunConfig
+from moe_lib.errors import InputError, Notice
+from moe_lib.files import is_at, locked
+from moe_lib.reading import json_value, open_regular, read_bytes
 from moe_lib.repository import LEDGER, require
 
 Row = dict[str, Any]
+
+NUMBERS = ("sparsity", "n_params", "n_params_active", "flops", "n_tokens")  # of every row
+LOSSES = ("loss", "loss_standard_error")  # of every row whose run is done
+BOUND = 1e300
+BLOCK = 65_536  # bytes read at once when the last line is looked for
 
 
 class Ledger:
@@ -28,8 +39,11 @@ class Ledger:
         self.path = Path(path)
 
     def rows(self) -> list[Row]:
-        """Every row in the order it was written; `InputError` names a line that is no row, or repeats a key."""
-        return list(self._parse(self.path.read_bytes())) if self.path.exists() else []
+        """Every row in the order it was written; `InputError` names a line that is not a valid row or repeats a key."""
+        rows, cut = self._read()
+        if cut:
+            warnings.warn(f"{self.path}: the last line was cut short and does not count", Notice, stacklevel=2)
+        return rows
 
     def select(self, keys: Iterable[str]) -> list[Row]:
         """The rows with these keys, in the order of the keys; those that are not there are left out."""
@@ -38,6 +52,9 @@ class Ledger:
 
     def keys(self) -> set[str]:
         """Keys of the runs that are done."""
+        with suppress(FileNotFoundError):
+            if (known := _Index(self.path).keys(os.stat(self.path))) is not None:
+                return set(known)
         return {row["key"] for row in self.rows()}
 
     def __contains__(self, key: str) -> bool:
@@ -45,32 +62,63 @@ class Ledger:
         return key in self.keys()
 
     def append(self, row: Row) -> bool:
-        """Write one row whole and flush it to the disk; False, and nothing written, where its key is there."""
-        if not row.get("key"):
-            raise InputError("key is missing: a row of the ledger needs the key of its run")
+        """Write one row whole, with its digest, and flush it to the disk; False, and nothing written, if its key is
+        there. Raises `InputError` for a row that `rows` would refuse, and for a file that is not a ledger."""
+        row = {"digest": digest_of(row)} | row
+        if fault := _fault(row):
+            raise InputError(f"row {row.get('key')!r} cannot be written: {fault}")
         line = json.dumps(row, sort_keys=True, allow_nan=False).encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked() as descriptor:
-            content = _read_all(descriptor)
-            if any(old["key"] == row["key"] for old in self._parse(content)):
-                return False
-            end = len(_whole(content))
-            gap = b"\n" if end and content[end - 1 : end] != b"\n" else b""  # a last row that somebody wrote by hand
+        written = False
+        while True:
+            with locked(self.path) as descriptor:
+                index = _Index(self.path)
+                keys = index.keys(os.fstat(descriptor))
+                if keys is None:
+                    keys = [old["key"] for old in self._read()[0]]
+                if row["key"] in keys:
+                    return written
+                size = self._write(descriptor, line)
+                written = True
+                if (now := os.fstat(descriptor)).st_size == size:
+                    index.write([*keys, row["key"]], now)
+                if is_at(descriptor, self.path):  # else another file took its place meanwhile, without the row
+                    return True
+
+    def _write(self, descriptor: int, line: bytes) -> int:
+        """Write a line after the last whole one; the size of the file that this makes."""
+        end = os.fstat(descriptor).st_size
+        tail = _last_line(descriptor, end)
+        if self._is_cut(tail):
+            end -= len(tail)
+            self._keep(tail)
+        elif tail:
+            line = b"\n" + line  # a last row that somebody wrote by hand
+        try:
             os.ftruncate(descriptor, end)
-            try:
-                _write_all(descriptor, gap + line, end)
-                os.fsync(descriptor)
-            except OSError as error:
-                os.ftruncate(descriptor, end)
-                raise OSError(error.errno, error.strerror, str(self.path)) from error
-        return True
+            _write_all(descriptor, line, end)
+            os.fsync(descriptor)
+        except OSError as error:
+            os.ftruncate(descriptor, end)
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        return end + len(line)
+
+    def _keep(self, tail: bytes) -> None:
+        """Put what was cut short beside the ledger, and say so."""
+        beside = self.path.with_name(self.path.name + ".cut")
+        descriptor = open_regular(beside, os.O_WRONLY | os.O_CREAT)
+        try:
+            _write_all(descriptor, tail + b"\n", os.fstat(descriptor).st_size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        warnings.warn(f"{self.path}: the last line was cut short; it is now in {beside}", Notice, stacklevel=4)
 
     def require_writable(self) -> None:
         """Raise what would go wrong when a row is appended, before a run is paid for: `InputError` or `OSError`."""
         self.rows()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            os.close(os.open(self.path, os.O_RDWR))
+        if os.path.lexists(self.path):
+            os.close(open_regular(self.path, os.O_RDWR | os.O_CREAT))
         else:
             tempfile.TemporaryFile(dir=self.path.parent).close()
 
@@ -78,27 +126,109 @@ class Ledger:
         """The rows as a table, nested fields joined by dots (`model.d_model`)."""
         return pd.json_normalize(self.rows())
 
-    def _parse(self, content: bytes) -> Iterator[Row]:
-        lines: dict[str, int] = {}
-        for number, line in enumerate(_whole(content).splitlines(), start=1):
-            try:
-                row = json.loads(line)
-                key = str(row["key"])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self.path}: line {number} is no row with a key") from None
-            if key in lines:
-                raise InputError(f"{self.path}: line {number} repeats the key of line {lines[key]}, {key}; remove one")
-            lines[key] = number
-            yield row
-
-    @contextmanager
-    def _locked(self) -> Iterator[int]:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+    def _read(self) -> tuple[list[Row], bool]:
+        """Every row, and whether a last line was cut short."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            *lines, last = read_bytes(self.path).split(b"\n")
+        except FileNotFoundError:
+            return [], False
+        cut = self._is_cut(last)
+        return self._parse(lines if cut or not last else [*lines, last]), cut
+
+    def _parse(self, lines: list[bytes]) -> list[Row]:
+        numbers: dict[str, int] = {}
+        rows = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json_value(line)
+                fault = _fault(row)
+            except ValueError as error:
+                row, fault = None, f"it is not JSON ({error})"
+            if fault:
+                raise InputError(f"{self.path}: line {number} is not a row: {fault}")
+            key = row["key"]
+            if key in numbers:
+                raise InputError(
+                    f"{self.path}: line {number} repeats the key of line {numbers[key]}, {key}; remove one"
+                )
+            numbers[key] = number
+            rows.append(row)
+        return rows
+
+    def _is_cut(self, tail: bytes) -> bool:
+        """Whether what follows the last end of line is the beginning of a row; `InputError` where it is no row at all.
+
+        A kill cannot leave carriage returns: then the whole file has other ends of lines than a ledger's.
+        """
+        if not tail:
+            return False
+        with suppress(ValueError):
+            json_value(tail)
+            return False
+        if not b'{"'.startswith(tail[:2]) or b"\r" in tail:
+            raise InputError(f"{self.path}: the last line is not a row, and not the beginning of one; give a ledger")
+        return True
+
+
+class _Index:
+    """The keys of a ledger in a file beside it, for the ledger of one size and time of change: without it, an append
+    would read every row. It is a cache: if it is missing, damaged or old, the ledger is read."""
+
+    def __init__(self, ledger: Path) -> None:
+        self.path = ledger.with_name(f".{ledger.name}.keys")
+
+    def keys(self, now: os.stat_result) -> list[str] | None:
+        """The keys, or None where they are not known for the ledger as it is now."""
+        try:
+            first, *keys, end = read_bytes(self.path).decode().split("\n")
+        except (OSError, ValueError):
+            return None
+        return keys if (first, end) == (_stamp(keys, now), "") else None
+
+    def write(self, keys: list[str], now: os.stat_result) -> None:
+        """Write the keys of the ledger as it is now; a disk that refuses leaves an index that is not believed."""
+        with suppress(OSError, InputError):
+            descriptor = open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                _write_all(descriptor, "\n".join([_stamp(keys, now), *keys, ""]).encode(), 0)
+            finally:
+                os.close(descriptor)
+
+
+def _stamp(keys: list[str], ledger: os.stat_result) -> str:
+    digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
+    return f"{ledger.st_ino} {ledger.st_size} {ledger.st_mtime_ns} {digest}"
+
+
+def digest_of(row: Row) -> str:
+    """Sixteen hexadecimal digits over all other fields of a row; `ValueError` where a number is not finite."""
+    fields = {name: value for name, value in row.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+def _fault(row: Any) -> str | None:
+    """What is wrong with a row, or None. Rows written before there were digests have none."""
+    if not isinstance(row, dict):
+        return "it has to be a mapping"
+    if not isinstance(row.get("key"), str):
+        return f"key = {reprlib.repr(row.get('key'))} has to be a string"
+    if row.get("status") not in ("done", "diverged"):
+        return f"status = {reprlib.repr(row.get('status'))} has to be done or diverged"
+    for name in NUMBERS + (LOSSES if row["status"] == "done" else ()):
+        value = row.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -BOUND < value < BOUND:
+            return f"{name} = {reprlib.repr(value)} has to be a finite number"
+    if not isinstance(row.get("config"), dict):
+        return f"config = {reprlib.repr(row.get('config'))} has to be a mapping"
+    try:
+        key = RunConfig(**row["config"]).key
+    except InputError as error:
+        return f"config: {error}"
+    if key != row["key"]:
+        return f"its config is that of run {key}, and its key is {row['key']}"
+    if "digest" in row and row["digest"] != digest_of(row):
+        return "it was changed after it was written (its digest does not fit)"
+    return None
 
 
 def book_ledger() -> Ledger:
@@ -106,20 +236,13 @@ def book_ledger() -> Ledger:
     return Ledger(require(LEDGER, "the book"))
 
 
-def _read_all(descriptor: int) -> bytes:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    with os.fdopen(os.dup(descriptor), "rb") as stream:
-        return stream.read()
-
-
-def _whole(content: bytes) -> bytes:
-    """The content without a last line that was cut short; one that only lacks its end of line is whole."""
-    end = content.rfind(b"\n") + 1
-    try:
-        json.loads(content[end:])
-    except ValueError:
-        return content[:end]
-    return content
+def _last_line(descriptor: int, end: int) -> bytes:
+    """What follows the last end of line of a file of `end` bytes."""
+    tail = b""
+    while end and b"\n" not in tail:
+        start = max(0, end - BLOCK)
+        tail, end = os.pread(descriptor, end - start, start) + tail, start
+    return tail[tail.rfind(b"\n") + 1 :]
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

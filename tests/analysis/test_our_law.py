@@ -1,5 +1,6 @@
 """`ours` is fitted to the runs of the grid's surfaces, and to no others."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,26 +23,19 @@ def table_of_equation_6() -> pd.DataFrame:
     return table.assign(L=ABNAR2025.loss(table["N"], table["D"], table["S"]))
 
 
-def row_of(key: str, params: float, tokens: float, sparsity: float, loss: float) -> Row:
-    """A finished run as the ledger has it, as far as a fit reads it."""
-    counts = {"n_params": params, "n_params_active": 1.0, "n_tokens": tokens, "sparsity": sparsity, "flops": 1.0}
-    config = {"model": {"d_model": 1, "n_layers": 1}, "training": {"flops": 1.0, "seed": 0}}
-    return {"key": key, "status": "done", "loss": loss, "loss_standard_error": 0.01, "config": config, **counts}
-
-
 @pytest.fixture
-def ledger(table_of_equation_6: pd.DataFrame, tmp_path: Path) -> Ledger:
+def ledger(table_of_equation_6: pd.DataFrame, make_row: Callable[..., Row], tmp_path: Path) -> Ledger:
     """Runs of the grid on which Eq. 6 holds, among others on which it does not."""
     ledger = Ledger(tmp_path / "runs.jsonl")
     surfaces, others = read_sweep(GRID, *SURFACES), read_sweep(GRID.with_name("tuning.yaml"))
     some = surfaces[:: len(surfaces) // len(table_of_equation_6)]  # of every block
     assert any(run.training.seed for run in some)
     for run, row in zip(some, table_of_equation_6.itertuples(index=False), strict=False):
-        ledger.append(row_of(run.key, row.N, row.D, row.S, row.L))
+        ledger.append(make_row(run, n_params=row.N, n_tokens=row.D, sparsity=row.S, loss=row.L))
     for run in others[:40]:
-        ledger.append(row_of(run.key, 1e11, 1e9, 0.95, 9.0))
+        ledger.append(make_row(run, n_params=1e11, n_tokens=1e9, sparsity=0.95, loss=9.0))
     [shared, *_] = read_sweep(GRID, "shared layers")
-    ledger.append(row_of(shared.key, 1e9, 1e9, shared.model.sparsity, 4.0))
+    ledger.append(make_row(shared, n_params=1e9, n_tokens=1e9, sparsity=shared.model.sparsity, loss=4.0))
     assert shared.model.sparsity == -1
     return ledger
 
@@ -57,7 +51,8 @@ def test_ours_is_equation_6_fitted_to_the_surfaces_of_the_ledger(ledger: Ledger)
 def test_ours_mixes_no_texts(ledger: Ledger, tmp_path: Path) -> None:
     mixed = Ledger(tmp_path / "mixed.jsonl")
     for index, row in enumerate(ledger.rows()):
-        mixed.append(row | {"corpus_digest": "one" if index else "another"})
+        fields = {name: value for name, value in row.items() if name != "digest"}
+        mixed.append(fields | {"corpus_digest": "one" if index else "another"})
     with pytest.raises(InputError, match="has runs on 2 different texts, whose losses cannot be compared"):
         law_named("ours", mixed.path)
 

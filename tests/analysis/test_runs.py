@@ -1,5 +1,6 @@
 """The ledger's rows in symbols, and which of them are selected."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 
 from moe_lib.analysis.runs import cell_means, finished, isoflop_runs
 from moe_lib.errors import InputError
-from moe_lib.ledger import Ledger
+from moe_lib.ledger import Ledger, Row
 from moe_lib.sweeps import read_sweep
 
 
@@ -35,15 +36,18 @@ def test_seeds_of_a_cell_become_one_row() -> None:
     assert found.loc[(1e13, 0.0), "L"] == pytest.approx(3.1)
 
 
-def test_runs_are_selected_in_the_order_of_the_sweep_and_only_by_one_that_exists(tmp_path: Path) -> None:
+def test_runs_are_selected_in_the_order_of_the_sweep_and_only_by_one_that_exists(
+    make_row: Callable[..., Row], tmp_path: Path
+) -> None:
     sweep, ledger = tmp_path / "sweep.yaml", Ledger(tmp_path / "runs.jsonl")
     sweep.write_text(
         "base: {model: {d_model: 8, n_layers: 1, n_heads: 2}}\n"
         "blocks: [{name: one, grid: {training.flops: [1, 2, 3]}}, {name: two, grid: {training.flops: [4]}}]\n"
     )
-    keys = {run.training.flops: run.key for run in read_sweep(sweep)}
+    runs = {run.training.flops: run for run in read_sweep(sweep)}
+    keys = {flops: run.key for flops, run in runs.items()}
     for flops in (4, 3, 1):
-        ledger.append({"key": keys[flops]})
+        ledger.append(make_row(runs[flops]))
     assert [row["key"] for row in finished(ledger, sweep=sweep)] == [keys[1], keys[3], keys[4]]
     assert [row["key"] for row in finished(ledger, "two", sweep=sweep)] == [keys[4]]
     with pytest.raises(InputError, match=r"grid\.yaml: cannot be read"):

@@ -94,12 +94,12 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_nothing(moe_here: Call
     assert case.is_what_stands(out, ledger)
 
 
-def test_a_row_that_the_disk_takes_in_part_is_no_row(tmp_path: Path) -> None:
+def test_a_row_that_the_disk_takes_in_part_is_no_row(make_row: Callable, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.jsonl")
-    ledger.append({"key": "a"})
+    ledger.append(make_row(0))
     before = ledger.path.read_bytes()
     with pytest.raises(OSError, match=r"File too large.*runs\.jsonl"), file_limit(len(before) + 100):
-        ledger.append({"key": "b", "text": "long" * 100})
+        ledger.append(make_row(1, text="long" * 100))
     assert ledger.path.read_bytes() == before
 
 
