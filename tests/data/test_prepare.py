@@ -1,6 +1,8 @@
 """A corpus is built whole, verified when it stands, and refused when it does not fit."""
 
+import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moe_lib.data import TokenCorpus, build, open_corpus, prepare
+from moe_lib.data import TokenCorpus, build, open_corpus, prepare, slices
+from moe_lib.data.downloads import Pin, fetch
 from moe_lib.data.recipes import Recipe
 from moe_lib.data.slices import path_slices
 from moe_lib.errors import InputError
@@ -182,3 +185,72 @@ def test_jsonl_rows_are_documents(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (part,) = prepare(str(tmp_path / "rows.jsonl"), 300, tmp_path).manifest.slices
     assert part.n_documents == 40
+
+
+def test_a_literal_end_of_text_stays_text(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "text")
+    text = "before <|endoftext|> after, and once more <|endoftext|>"
+    for path in folder.iterdir():
+        path.write_text(path.read_text() + text)
+    corpus = prepare(str(folder), 300, tmp_path)
+    n_ends = sum(int((tokens == corpus.end_of_text).sum()) for tokens in (corpus.train, corpus.heldout))
+    assert n_ends == 60
+    assert corpus.end_of_text not in corpus.tokenizer.encode(text).ids
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "text")
+    (tmp_path / "secret.txt").write_text("not meant")
+    (folder / "link.txt").symlink_to("../secret.txt")
+    with pytest.raises(InputError, match=r"has a link to what is outside of it, .*link\.txt"):
+        prepare(str(folder), 300, tmp_path)
+    (folder / "link.txt").unlink()
+    (folder / "within.txt").symlink_to("000.txt")
+    (folder / "loop").symlink_to("loop")
+    (part,) = prepare(str(folder), 300, tmp_path).manifest.slices
+    assert (part.n_documents, part.n_duplicates) == (60, 1)
+
+
+@pytest.mark.parametrize("name", ["text", "text.txt", "text.jsonl"])
+def test_a_pipe_is_not_a_corpus(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="has to be a regular file"):
+        prepare(str(tmp_path / name), 300, tmp_path)
+
+
+def test_a_link_to_itself_is_not_a_corpus(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="or an existing file or folder of text"):
+        prepare(str(tmp_path / "loop"), 300, tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path: Path) -> None:
+    folder = texts(tmp_path / os.fsdecode(b"text \xff"))
+    (folder / os.fsdecode(b"\xfe.txt")).write_text("one more, of another name")
+    (part,) = prepare(str(folder), 300, tmp_path).manifest.slices
+    assert part.n_documents == 61
+    assert part.name == "text \\udcff"
+    assert open_corpus(str(folder), 300, tmp_path)
+
+
+def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "LONGEST_LINE", 100)
+    (tmp_path / "long.jsonl").write_text('{"text": "fine"}\n' + json.dumps({"text": "long" * 50}))
+    with pytest.raises(InputError, match=r"long\.jsonl: line 2 is longer than"):
+        prepare(str(tmp_path / "long.jsonl"), 300, tmp_path)
+
+
+def test_what_a_killed_download_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = Pin("a==1", "a-1.whl", hashlib.sha256(b"content").hexdigest())
+    left = tmp_path / ".building-a-1.whl"
+    left.mkdir()
+    (left / "half").write_text("")
+
+    def download(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        assert [path.name for path in left.iterdir()] == ["requirements.txt"]
+        (left / pin.file).write_bytes(b"content")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", download)
+    assert fetch(pin, tmp_path).read_bytes() == b"content"
+    assert not left.exists()

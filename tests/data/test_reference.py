@@ -101,4 +101,4 @@ def test_what_pip_cannot_bring_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     with pytest.raises(InputError, match=r"x==1 cannot be downloaded by pip \(ERROR: no such file\)"):
         fetch(Pin("x==1", "x-1-py3-none-any.whl", "0" * 64), tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".x-1-py3-none-any.whl.lock"]

@@ -69,6 +69,60 @@ def test_an_export_over_the_run_itself_is_refused_and_leaves_its_weights(
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
+@pytest.fixture
+def run(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> Path:
+    """A run's folder, its weights those of the start."""
+    save_run(tmp_path / "run", small_run, build_model(small_run.model, seed=0), small_corpus)
+    return tmp_path / "run"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "notes.txt", "moe-lib-export.json"])
+def test_a_folder_with_anything_of_others_is_refused_and_left_as_it_was(name: str, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "hf"
+    out.mkdir()
+    (out / name).write_text("{}")
+    with pytest.raises(InputError, match=f"is not empty and not an unchanged export of this run .it has {name}"):
+        export_run(run, out)
+    assert contents(out) == {name: b"{}"}
+
+
+def test_an_export_is_renewed_unless_somebody_changed_it(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "hf"
+    export_run(run, out)
+    first = contents(out)
+    (out / "config.json").unlink()  # as a kill leaves it
+    (out / ".export.12.tmp").mkdir()
+    export_run(run, out)
+    assert contents(out) == first
+    (out / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="is not empty and not an unchanged export of this run"):
+        export_run(run, out)
+    assert contents(out) == first | {"config.json": b"{}"}
+
+
+def test_another_runs_export_is_refused_and_left_as_it_was(
+    run: Path, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    other = small_run.with_(training=small_run.training.with_(seed=9))
+    save_run(tmp_path / "other", other, build_model(other.model, seed=9), small_corpus)
+    export_run(tmp_path / "other", tmp_path / "hf")
+    before = contents(tmp_path / "hf")
+    with pytest.raises(InputError, match="is not empty and not an unchanged export of this run"):
+        export_run(run, tmp_path / "hf")
+    assert contents(tmp_path / "hf") == before
+
+
+def test_a_refused_export_leaves_no_folder(run: Path, tmp_path: Path) -> None:
+    (run / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match="is not a tokenizer"):
+        export_run(run, tmp_path / "hf")
+    assert not (tmp_path / "hf").exists()
+
+
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     from safetensors.torch import save_file

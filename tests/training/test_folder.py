@@ -1,15 +1,24 @@
 """A run's folder has one holder at a time, also while the holders before it remove it."""
 
 import fcntl
+import os
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from moe_lib.config import RunConfig
-from moe_lib.training import own_folder
+from moe_lib.data import TokenCorpus
+from moe_lib.errors import InputError
+from moe_lib.model import build_model
+from moe_lib.training import checkpoint, load_run, own_folder, remove_run, save_run
+from moe_lib.training.folder import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*another process is training here")
 
@@ -48,5 +57,117 @@ def test_who_waited_for_a_folder_that_was_removed_holds_the_one_that_is_there(
 
 def test_a_file_in_the_folders_place_is_refused(small_run: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(FileExistsError), own_folder(tmp_path / "run", small_run):
+    with pytest.raises(NotADirectoryError), own_folder(tmp_path / "run", small_run):
         pass
+
+
+FOREIGN = (
+    *("step-3.txt", "step-00000001.json", "notes.tmp", ".notes.tmp", ".tmpx", "model.safetensors", "tokenizer.json"),
+    *("lock", "run.json", ".git"),
+)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_that_is_not_a_runs_is_refused_and_left_as_it_was(
+    name: str, small_run: RunConfig, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match="choose another"), own_folder(tmp_path, small_run):
+        pass
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_what_a_user_puts_into_a_runs_folder_stays(small_run: RunConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with own_folder(run, small_run):
+        pass
+    mine = {name: b"mine" for name in ("step-3.txt", "step-notes.json", "notes.tmp", ".notes.tmp", ".tmpx", ".x.1.tmp")}
+    for name, content in mine.items():
+        (run / name).write_bytes(content)
+    with own_folder(run, small_run):
+        state = checkpoint.State(1, {"losses": torch.zeros(1)}, 0.0)
+        for step in (1, 2, 3):
+            checkpoint.save(run, "owner", replace(state, step=step))
+        assert len(list(run.glob("step-0*"))) == 4
+        remove_run(run)
+    assert contents(run) == mine
+
+
+def test_the_folder_of_a_run_that_is_done_goes(small_run: RunConfig, tmp_path: Path) -> None:
+    with own_folder(tmp_path / "run", small_run):
+        remove_run(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_kill_before_the_first_file_is_gone_on_from(small_run: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("")
+    (tmp_path / ".run.json.12.tmp").mkdir()
+    (tmp_path / ".run.json.12.tmp" / "run.json").write_text("{")
+    with own_folder(tmp_path, small_run):
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "run.json"]
+
+
+def test_a_pipe_as_lock_is_refused(small_run: RunConfig, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(InputError, match="lock: has to be a regular file"), own_folder(tmp_path, small_run):
+        pass
+
+
+DEEP = "[" * 100_000
+DAMAGED_RUNS = {"deep": DEEP, "empty": "", "list": "[1]", "twice": '{"corpus": "a", "corpus": "a"}', "none": "null"}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGED_RUNS, "huge", "pipe", "other"])
+def test_a_damaged_run_json_is_a_sentence(damage: str, trained: Path, small_run: RunConfig) -> None:
+    file = trained / "run.json"
+    file.unlink()
+    if damage == "pipe":
+        os.mkfifo(file)
+    elif damage == "huge":
+        with open(file, "wb") as stream:
+            stream.truncate(2**40)
+    elif damage == "other":
+        huge = small_run.with_(model=small_run.model.with_(d_model=2**30, n_layers=2**30, n_heads=1))
+        file.write_text(huge.model_dump_json())
+    else:
+        file.write_text(DAMAGED_RUNS[damage])
+    with pytest.raises(InputError, match=r"holds a damaged run|does not fit"):
+        load_run(trained)
+    with pytest.raises(InputError, match="choose another folder"), own_folder(trained, small_run):
+        pass
+
+
+@pytest.fixture
+def trained(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> Path:
+    """A run's folder, its weights those of the start."""
+    save_run(tmp_path / "run", small_run, build_model(small_run.model, seed=0), small_corpus)
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda w: w.to(torch.int64), "does not fit run.json"),
+        (lambda w: w.half(), "does not fit run.json"),
+        (lambda w: w[:-1], "does not fit run.json"),
+        (lambda w: w * float("nan"), "not finite"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(
+    change: Callable[[torch.Tensor], torch.Tensor], sentence: str, trained: Path
+) -> None:
+    file = trained / "model.safetensors"
+    save_file({name: change(weight).contiguous() for name, weight in load_file(file).items()}, file)
+    with pytest.raises(InputError, match=sentence):
+        load_run(trained)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '{"model": null}', DEEP, '"\\ud800"', "\0"])
+def test_a_damaged_tokenizer_is_a_sentence(text: str, trained: Path) -> None:
+    (trained / "tokenizer.json").write_text(text)
+    with pytest.raises(InputError, match=r"tokenizer\.json: is not a tokenizer"):
+        load_tokenizer(trained)

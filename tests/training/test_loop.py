@@ -1,6 +1,8 @@
 """The loop: exact, resumable to the last bit, and honest about a divergence."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,8 @@ from moe_lib.budget import plan
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
-from moe_lib.training import Progress, Trained, execute, loop, train
+from moe_lib.evaluation import evaluate
+from moe_lib.training import Progress, Trained, checkpoint, execute, loop, train
 from moe_lib.training.run import loss_curve
 
 
@@ -73,12 +76,98 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
     assert torch.equal(resumed, undisturbed)
 
 
-def test_checkpoints_of_another_run_are_left_alone(
+@pytest.fixture
+def begun(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> Path:
+    """The folder of a run that was killed after its eighth step."""
+    with pytest.raises(Killed):
+        train(small_run, small_corpus, tmp_path, seconds_between_checkpoints=0, on_step=killed_at(8))
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_flipped_bit_of_a_checkpoints_record_is_noticed(
+    begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    marker = max(begun.glob("step-*.json"))
+    owner, content = json.loads(marker.read_text())["key"], marker.read_bytes()
+    whole = checkpoint.load_newest(begun, owner)
+    assert whole is not None
+    for bit in range(0, 8 * len(content), 3):  # every place in a byte, in a third of the bytes
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        marker.write_bytes(flipped)
+        with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+            found = checkpoint.load_newest(begun, owner)
+        assert found is not None
+        assert found.step == whole.step - 1
+
+
+@pytest.mark.parametrize("change", [{"step": 1}, {"seconds": 1.0}, {"step": 7, "more": 0}])
+def test_an_edited_checkpoint_is_passed_over(change: dict[str, float], begun: Path) -> None:
+    marker = max(begun.glob("step-*.json"))
+    about = json.loads(marker.read_text())
+    marker.write_text(json.dumps(about | change))
+    with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+        found = checkpoint.load_newest(begun, about["key"])
+    assert found is not None
+    assert found.step == about["step"] - 1
+
+
+def test_a_checkpoint_under_another_steps_name_is_passed_over(begun: Path) -> None:
+    marker = max(begun.glob("step-*.json"))
+    about = json.loads(marker.read_text())
+    for path in (marker, marker.with_suffix(".safetensors")):
+        shutil.copy(path, path.with_name(f"step-00000009{path.suffix}"))
+    with pytest.warns(UserWarning, match="its name does not fit its step"):
+        found = checkpoint.load_newest(begun, about["key"])
+    assert found is not None
+    assert found.step == about["step"]
+
+
+def test_checkpoints_of_another_run_are_refused_and_left_alone(
+    begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    before = contents(begun)
+    other = small_run.with_(training=small_run.training.with_(seed=1))
+    with pytest.raises(InputError, match=f"its checkpoints are of run {small_run.key}, and this is {other.key}"):
+        train(other, small_corpus, begun)
+    assert contents(begun) == before
+
+
+def test_checkpoints_of_another_back_end_are_refused_and_left_alone(
+    begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    before = contents(begun)
+    with pytest.raises(InputError, match=r"its checkpoints are of back end \w+, and this is loop, which would give"):
+        train(small_run, small_corpus, begun, backend="loop")
+    assert contents(begun) == before
+
+
+def test_checkpoints_of_another_text_are_refused_and_left_alone(
+    begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    before = contents(begun)
+    rebuilt = replace(small_corpus, manifest=small_corpus.manifest.model_copy(update={"digest": "0" * 64}))
+    with pytest.raises(InputError, match=r"its checkpoints are of corpus .*, and this is 0000000000000000"):
+        train(small_run, rebuilt, begun)
+    assert contents(begun) == before
+
+
+def test_a_corpus_that_is_built_anew_during_a_run_does_not_end_it(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
-    train(small_run, small_corpus, tmp_path)
-    other = small_run.with_(training=small_run.training.with_(seed=1))
-    assert not torch.equal(train(other, small_corpus, tmp_path).losses, train(small_run, small_corpus).losses)
+    root = tmp_path / "tokens"
+    shutil.copytree(small_corpus.root, root)
+    corpus = TokenCorpus(root, small_corpus.manifest).opened()
+
+    def remove_tokens(progress: Progress) -> None:
+        shutil.rmtree(root, ignore_errors=True)
+
+    row = execute(small_run, corpus, evaluate, tmp_path / "out", on_step=remove_tokens)
+    assert row["loss"] == execute(small_run, small_corpus, evaluate)["loss"]
 
 
 def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
@@ -111,8 +200,7 @@ def test_a_checkpoint_of_before_seconds_were_kept_is_gone_on_from_and_the_speed_
     undisturbed = train(small_run, small_corpus, tmp_path)
     [marker] = tmp_path.glob("step-*.json")
     about = json.loads(marker.read_text())
-    del about["seconds"]
-    marker.write_text(json.dumps(about))
+    marker.write_text(json.dumps({name: about[name] for name in ("step", "key", "sha256")}))
     row = execute(small_run, small_corpus, lambda *_: {}, tmp_path)
     assert row["tokens_per_second"] is None
     assert row["curve"] == loss_curve(undisturbed.losses.numpy())

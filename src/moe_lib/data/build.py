@@ -66,9 +66,10 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
 
 
 def _tokenizer(recipe: Recipe, texts: Sequence[str], vocab_size: int) -> "Tokenizer":
-    if vocab_size in recipe.pretrained:
-        return recipe.pretrained[vocab_size]()
-    return train_tokenizer(texts, vocab_size)
+    pretrained = vocab_size in recipe.pretrained
+    tokenizer = recipe.pretrained[vocab_size]() if pretrained else train_tokenizer(texts, vocab_size)
+    tokenizer.encode_special_tokens = True  # a text's literal end-of-text stays text
+    return tokenizer
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> "Tokenizer":

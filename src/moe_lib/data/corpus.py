@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from moe_lib.errors import InputError
 from moe_lib.files import sha256_of
+from moe_lib.reading import LARGEST_SETTINGS, read_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -119,14 +120,31 @@ class TokenCorpus:
     @cached_property
     def tokenizer(self) -> "Tokenizer":
         """The byte-level BPE of this corpus."""
-        from tokenizers import Tokenizer
+        return read_tokenizer(self.root / "tokenizer.json")
 
-        return Tokenizer.from_file(str(self.root / "tokenizer.json"))
+    def opened(self) -> "TokenCorpus":
+        """This corpus with all its files open, so that a run ends on what it began with: a build removes old tokens."""
+        _ = self.train, self.heldout, self.heldout_documents, self.tokenizer
+        return self
 
     @property
     def end_of_text(self) -> int:
         """Id of the token that ends every document."""
         return end_of_text(self.tokenizer)
+
+
+def read_tokenizer(path: Path) -> "Tokenizer":
+    """A tokenizer from its file; `InputError` if it is damaged. A text's literal end-of-text stays text."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(read_text(path))
+    except OSError:
+        raise
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"{path}: is not a tokenizer ({str(error).splitlines()[0]})") from None
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def end_of_text(tokenizer: "Tokenizer") -> int:
@@ -155,8 +173,8 @@ def manifest_path(name: str, vocab_size: int, root: Path | None = None) -> Path:
 def read_corpus(path: Path) -> TokenCorpus:
     """The corpus of an existing manifest; `InputError` if manifest and tokens do not match."""
     try:
-        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError):
+        manifest = Manifest.model_validate_json(read_text(path, LARGEST_SETTINGS))
+    except ValidationError:
         raise InputError(f"{path}: is not the manifest of a corpus; prepare the corpus again") from None
     folder = path.parent / manifest.folder
     for name in FILES:
@@ -169,7 +187,7 @@ def read_corpus(path: Path) -> TokenCorpus:
             )
     if digest_of(manifest.files) != manifest.digest:
         raise InputError(f"{path}: does not match its tokens (the digest differs); prepare the corpus again")
-    return TokenCorpus(root=folder, manifest=manifest)
+    return TokenCorpus(root=folder, manifest=manifest).opened()
 
 
 def file_record(path: Path) -> FileRecord:

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from moe_lib.errors import InputError
-from moe_lib.files import sha256_of
+from moe_lib.files import only_builder, sha256_of
 
 
 @dataclass(frozen=True)
@@ -25,22 +24,27 @@ def fetch(pin: Pin, folder: Path) -> Path:
     Raises `InputError` if pip cannot download a file with this hash.
     """
     path = folder / pin.file
-    if path.exists() and sha256_of(path) == pin.sha256:
+    if _is_there(path, pin):
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as temporary:
-        requirements = Path(temporary) / "requirements.txt"
+    with only_builder(path) as temporary:
+        if _is_there(path, pin):  # another process has just fetched it
+            return path
+        requirements = temporary / "requirements.txt"
         requirements.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
         options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", "--disable-pip-version-check"]
         options += _platform(pin.file)
-        command = [sys.executable, "-m", "pip", "download", *options, "--dest", temporary, "-r", str(requirements)]
-        finished = subprocess.run(command, capture_output=True, text=True, check=False)
-        fetched = Path(temporary) / pin.file
+        command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(temporary), "-r", str(requirements)]
+        finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        fetched = temporary / pin.file
         if finished.returncode or not fetched.exists():
             reason = (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise InputError(f"{pin.requirement} cannot be downloaded by pip ({reason})")
         fetched.replace(path)
     return path
+
+
+def _is_there(path: Path, pin: Pin) -> bool:
+    return path.exists() and sha256_of(path) == pin.sha256
 
 
 def _platform(file: str) -> list[str]:

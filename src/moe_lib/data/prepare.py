@@ -1,10 +1,7 @@
 """`prepare` builds a corpus, or verifies the existing one; `open_corpus` reads an existing one."""
 
-import fcntl
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from moe_lib.data import corpus as corpora
@@ -13,7 +10,7 @@ from moe_lib.data.corpus import FILES, MAX_VOCAB_SIZE, Manifest, TokenCorpus
 from moe_lib.data.recipes import find_recipe, recipe_name
 from moe_lib.errors import InputError
 from moe_lib.extras import require_extra
-from moe_lib.files import whole_file
+from moe_lib.files import only_builder, whole_file
 
 MIN_VOCAB_SIZE = 257  # every byte, and end-of-text
 
@@ -34,7 +31,7 @@ def prepare(
     fingerprint = recipe.fingerprint(vocab_size)
     if existing := _existing(path, fingerprint, say):
         return existing
-    with _only_builder(path) as folder:
+    with only_builder(path.with_suffix("")) as folder:
         existing = _existing(path, fingerprint, lambda line: None)  # another process may just have built it
         return existing or _publish(build(recipe, vocab_size, folder, say), folder, path)
 
@@ -52,21 +49,6 @@ def _existing(path: Path, fingerprint: str, say: Say) -> TokenCorpus | None:
         say("the sources have changed: rebuilding")
         return None
     return existing
-
-
-@contextmanager
-def _only_builder(path: Path) -> Iterator[Path]:
-    """An empty folder to build in; other builders of this corpus wait, and leftovers of a killed build are removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = path.parent / f".building-{path.stem}"
-    with open(path.parent / f".{path.stem}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_corpus(corpus: str = "embedded", vocab_size: int = 1024, root: Path | None = None) -> TokenCorpus:
@@ -92,4 +74,4 @@ def _publish(manifest: Manifest, built: Path, path: Path) -> TokenCorpus:
     for old in path.parent.iterdir():
         if ours.fullmatch(old.name) and old != folder:
             shutil.rmtree(old, ignore_errors=True)
-    return TokenCorpus(root=folder, manifest=manifest)
+    return TokenCorpus(root=folder, manifest=manifest).opened()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,9 +47,9 @@ def recipe_name(corpus: str) -> str:
     """The name of a corpus's files: its own name, or for a path its stem and a hash of the whole path."""
     if corpus in KNOWN:
         return corpus
-    path = Path(corpus).resolve()
+    path = Path(os.path.realpath(corpus))
     stem = re.sub(r"[^A-Za-z0-9]+", "-", path.stem)
-    return f"{stem}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return f"{stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def find_recipe(corpus: str, downloads: Path) -> Recipe:
@@ -62,6 +63,6 @@ def find_recipe(corpus: str, downloads: Path) -> Recipe:
         return Recipe(name, reference_2_slices(downloads), heldout_one_in=128)
     if corpus == "redpajama":
         return Recipe(name, redpajama_slices(), {GPT_NEOX_VOCAB_SIZE: gpt_neox_tokenizer})
-    if not Path(corpus).exists():
+    if not corpus or not Path(corpus).exists():
         raise InputError(f"corpus = '{corpus}' has to be {', '.join(KNOWN)}, or an existing file or folder of text")
-    return Recipe(name, path_slices(Path(corpus).resolve()))
+    return Recipe(name, path_slices(Path(os.path.realpath(corpus))))

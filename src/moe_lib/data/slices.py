@@ -5,15 +5,18 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moe_lib.errors import InputError
+from moe_lib.errors import InputError, escaped
 from moe_lib.files import sha256_of
+from moe_lib.reading import open_regular, read_text
 
 MIN_DOCUMENT = 200  # characters; shorter docstrings are signatures, not prose
+LONGEST_LINE = 2**26  # bytes of JSONL
 MAX_PIECE = 8_000  # characters per document when a file of plain text is cut at paragraphs
 
 
@@ -95,16 +98,29 @@ TEXT_SUFFIXES = (".txt", ".md", ".rst", ".jsonl")
 
 def path_slices(path: Path) -> list[TextSlice]:
     """One slice from a file of text, a JSONL file with one `text` per row, or a folder of such files."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in TEXT_SUFFIXES)
+    files = _texts_below(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"corpus = '{path}' has no file whose name ends in {', '.join(TEXT_SUFFIXES)}")
-    sources = {str(file.relative_to(path.parent)): sha256_of(file) for file in files}
+    sources = {escaped(str(file.relative_to(path.parent))): sha256_of(file) for file in files}
 
     def read() -> Iterator[str]:
         for file in files:
             yield from jsonl_texts(file) if file.suffix == ".jsonl" else _pieces(file)
 
-    return [TextSlice(path.stem, True, "as its owner says", sources, read)]
+    return [TextSlice(escaped(path.stem), True, "as its owner says", sources, read)]
+
+
+def _texts_below(folder: Path) -> list[Path]:
+    """Files of text in a folder, in order; `InputError` for a link out of it, which may lead to anything."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+            raise InputError(
+                f"corpus = '{folder}' has a link to what is outside of it, {path}; put the text itself there"
+            )
+        if path.suffix in TEXT_SUFFIXES and not path.is_dir():
+            files.append(path)
+    return files
 
 
 def jsonl_texts(path: Path) -> Iterator[str]:
@@ -118,8 +134,10 @@ def jsonl_texts(path: Path) -> Iterator[str]:
 
 def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Every line's number and value; `InputError` names a line that is not JSON or not valid Unicode."""
-    with open(path, "rb") as stream:
-        for number, line in enumerate(stream, start=1):
+    with os.fdopen(open_regular(path), "rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
+            if len(line) > LONGEST_LINE:
+                raise InputError(f"{path}: line {number} is longer than {LONGEST_LINE / 2**20:g} MiB")
             try:
                 row = json.loads(line.decode("utf-8"))
                 json.dumps(row, ensure_ascii=False).encode("utf-8")  # rejects "\ud800", half of a character
@@ -129,11 +147,7 @@ def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _pieces(path: Path) -> Iterator[str]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: has to be text in UTF-8") from None
-    return pieces(text)
+    return pieces(read_text(path))
 
 
 def pieces(text: str) -> Iterator[str]:

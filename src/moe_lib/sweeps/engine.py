@@ -7,7 +7,6 @@ can therefore be killed and restarted at any moment without losing or duplicatin
 
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
@@ -165,7 +164,7 @@ def finish(
 
     from moe_lib.data import open_corpus
     from moe_lib.evaluation import evaluate
-    from moe_lib.training import execute, own_folder
+    from moe_lib.training import execute, own_folder, remove_run
 
     show_notices_plainly()
     torch.set_num_threads(1)
@@ -175,7 +174,7 @@ def finish(
             if run.key not in ledger:
                 corpus = open_corpus(run.corpus, run.model.vocab_size)
                 ledger.append(execute(run, corpus, evaluate, folder, on_step=on_step))
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_run(folder)
     except BrokenPipeError:
         raise
     except (InputError, OSError) as error:

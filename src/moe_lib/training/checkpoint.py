@@ -1,27 +1,31 @@
 """Checkpoints that a kill cannot break: whole or not there, checked by digest, the last two kept.
 
 A checkpoint is two files: `step-N.safetensors` (weights, Adam's moments, losses so far) and, written after it,
-`step-N.json` (step, seconds of training so far, whose it is, digest of the tensors). Data position and learning rate
-follow from the step, and nothing in training draws random numbers after the first weights, so that there is no other
-state.
+`step-N.json` (step, seconds of training so far, whose it is, digest of the tensors, and a digest of this record). Data
+position and learning rate follow from the step, and nothing in training draws random numbers after the first weights,
+so that there is no other state.
 """
 
+import hashlib
 import json
 import math
+import os
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from moe_lib.errors import Notice
+from moe_lib.errors import InputError, Notice
 from moe_lib.files import sha256_of, whole_file
-from moe_lib.training.folder import save_tensors
+from moe_lib.reading import LARGEST_SETTINGS, json_value, read_text
+from moe_lib.training.folder import CHECKPOINT, load_tensors, save_tensors
 
 KEPT = 2
+RECORD = ("step", "seconds", "key", "sha256")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -36,41 +40,82 @@ class State:
 
 
 def save(folder: Path, owner: str, state: State) -> None:
-    """Write a checkpoint, then remove all but the last two, and those beyond it: they are damaged or another's."""
+    """Write a checkpoint, then remove all but the last two, and those beyond it, which are damaged."""
     path = folder / f"step-{state.step:08d}.safetensors"
     save_tensors(path, state.tensors)
     with whole_file(path.with_suffix(".json")) as temporary:
-        about = {"step": state.step, "seconds": state.seconds, "key": owner, "sha256": sha256_of(path)}
-        temporary.write_text(json.dumps(about))
-    markers = sorted(marker.stem for marker in folder.glob("step-*.json"))
-    kept = [name for name in markers if name <= path.stem][-KEPT:]
-    for old in sorted(folder.glob("step-*")):  # the marker before its tensors
-        if old.stem not in kept:
-            old.unlink()
+        known = {} if math.isnan(state.seconds) else {"seconds": state.seconds}
+        about = {"step": state.step, **known, "key": owner, "sha256": sha256_of(path)}
+        temporary.write_text(_signed(about), encoding="utf-8")
+    names = [name for name in os.listdir(folder) if re.fullmatch(CHECKPOINT, name)]
+    steps = {step_of(name) for name in names if name.endswith(".json")}
+    kept = sorted(step for step in steps if step <= state.step)[-KEPT:]
+    for name in sorted(names):  # the marker before its tensors
+        if step_of(name) not in kept:
+            (folder / name).unlink(missing_ok=True)
 
 
 def load_newest(folder: Path, owner: str) -> State | None:
-    """The newest whole checkpoint of this owner, `key` of the run and what else has to be the same to go on.
+    """The newest whole checkpoint of this owner: the `key` of the run, its corpus and its back end.
 
-    Damaged ones are passed over with a warning, and there is another where none is left.
+    Damaged ones are passed over with a warning, and there is another if none is left. Raises `InputError` for a whole
+    one of another owner, which a new beginning would overwrite.
     """
     damaged = False
-    for marker in sorted(folder.glob("step-*.json"), reverse=True):
-        path = marker.with_suffix(".safetensors")
+    markers = [path.name for path in folder.glob("step-*.json") if re.fullmatch(CHECKPOINT, path.name)]
+    for name in sorted(markers, key=step_of, reverse=True):
+        path = (folder / name).with_suffix(".safetensors")
         try:
-            about = json.loads(marker.read_text(encoding="utf-8"))
-            if about["key"] != owner:
-                continue
+            about = _checked(folder / name)
             if sha256_of(path) != about["sha256"]:
                 raise ValueError("its digest does not fit")
-            return State(int(about["step"]), load_file(path), float(about.get("seconds", math.nan)))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if about["key"] == owner:
+                return State(about["step"], load_tensors(path), about.get("seconds", math.nan))
+        except (OSError, ValueError) as error:
             damaged = True
             reason = error.strerror if isinstance(error, OSError) else error
             warnings.warn(f"{path}: damaged checkpoint passed over ({reason})", Notice, stacklevel=2)
+        else:
+            raise InputError(_of_another(folder, about["key"], owner))
     if damaged:
         warnings.warn(f"{folder}: no checkpoint is whole; training starts anew", Notice, stacklevel=2)
     return None
+
+
+def step_of(name: str) -> int:
+    """The step in the name of a checkpoint's file."""
+    return int(name.removeprefix("step-").split(".")[0])
+
+
+def _signed(about: dict[str, Any]) -> str:
+    """A marker's text: the record and, last, the digest of all before it."""
+    return json.dumps(about | {"digest": hashlib.sha256(json.dumps(about).encode()).hexdigest()})
+
+
+def _checked(marker: Path) -> dict[str, Any]:
+    """The record of a marker; `ValueError` if anything in it was changed, or its name says another step.
+
+    Markers of earlier versions have no digest; all in them but the seconds is checked by other means.
+    """
+    text = read_text(marker, LARGEST_SETTINGS)
+    about = json_value(text)
+    if not isinstance(about, dict) or about.get("step") != step_of(marker.name):
+        raise ValueError("its name does not fit its step")
+    record = {name: about[name] for name in RECORD if name in about}
+    if text != (_signed(record) if "digest" in about else json.dumps(record)):
+        raise ValueError("its digest does not fit")
+    return record
+
+
+def _of_another(folder: Path, found: str, owner: str) -> str:
+    """What to say of checkpoints of another owner."""
+    names = ("run", "corpus", "back end")
+    pairs = zip(names, found.split(), owner.split(), strict=False)
+    name, was, now = next(((name, was, now) for name, was, now in pairs if was != now), ("owner", found, owner))
+    return (
+        f"{folder}: its checkpoints are of {name} {was:.16}, and this is {now:.16}, which would give other losses; "
+        f"choose another folder, or remove this one to begin anew"
+    )
 
 
 def capture(

@@ -4,39 +4,44 @@
 """
 
 import errno
-import fcntl
-import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from moe_lib.accounting import count_parameters
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
+from moe_lib.data.corpus import read_tokenizer
 from moe_lib.errors import InputError, Notice
-from moe_lib.files import remove_temporaries, whole_file
+from moe_lib.files import is_temporary_of, locked, remove_temporaries, whole_file
 from moe_lib.model import Transformer
+from moe_lib.reading import open_regular, read_json
 
-TRIES = 100  # to open the lock of a folder that its last holder is removing
+TENSORS = r"step-[0-9]{8,}\.safetensors"
+CHECKPOINT = rf"{TENSORS}|step-[0-9]{{8,}}\.json"
+OWN = rf"run\.json|model\.safetensors|tokenizer\.json|{CHECKPOINT}"  # names in a run's folder that are its own
 
 
 @contextmanager
 def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
     """Hold the folder of a run, free of what a kill left; a second process waits until the first has ended.
 
-    Raises `InputError` where it belongs to another run. Where the run is refused, a new folder goes again.
+    Raises `InputError` if it belongs to another run, or is not empty and not a run's at all: nothing in it is touched.
+    If the run is refused, a folder made for it is removed.
     """
     new = not folder.exists()
-    with _lock(folder):
+    _require_own(folder, run)
+    with locked(folder / "lock", on_wait=lambda: _say_that_it_waits(folder)):
         claimed = _claim(folder, run)
-        remove_temporaries(folder)
+        remove_temporaries(folder, OWN)
         try:
             yield
         except InputError:
@@ -49,50 +54,59 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
             raise
 
 
-def _lock(folder: Path) -> IO[str]:
-    """The lock of a folder, held; its last holder may have removed the folder, and then it is made again."""
-    while True:
-        lock = _open_lock(folder)
-        _wait_for(lock, folder)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / "lock")):
-                return lock
-        lock.close()
+def _say_that_it_waits(folder: Path) -> None:
+    warnings.warn(
+        f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=5
+    )
 
 
-def _open_lock(folder: Path) -> IO[str]:
-    for _ in range(TRIES):
-        with suppress(FileNotFoundError, FileExistsError):  # the folder vanished meanwhile, or something else is wrong
-            folder.mkdir(parents=True, exist_ok=True)
-            return open(folder / "lock", "w")
-    folder.mkdir(parents=True, exist_ok=True)
-    return open(folder / "lock", "w")
-
-
-def _wait_for(lock: IO[str], folder: Path) -> None:
+def _require_own(folder: Path, run: RunConfig) -> bool:
+    """Whether a folder has the `run.json` of this run; `InputError` if it has another's, or anything else of others."""
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        warnings.warn(
-            f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=5
-        )
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        names = set(os.listdir(folder))
+    except FileNotFoundError:
+        return False
+    if "run.json" in names:
+        with suppress(FileNotFoundError):  # its last holder is removing it
+            _require_same(folder / "run.json", run)
+            return True
+    others = {name for name in names - {"lock", "run.json"} if not is_temporary_of(name, r"run\.json")}
+    with suppress(FileNotFoundError):
+        if "lock" in names and (folder / "lock").lstat().st_size:  # ours is empty
+            others.add("lock")
+    if others and "run.json" not in names:
+        raise InputError(f"{folder}: is not empty and not the folder of a run (it has {min(others)}); choose another")
+    return False
+
+
+def _require_same(path: Path, run: RunConfig) -> None:
+    try:
+        standing = RunConfig(**read_json(path))
+    except (InputError, TypeError):
+        raise InputError(f"{path}: does not describe a run, or is damaged; choose another folder") from None
+    if standing != run:
+        raise InputError(f"{path.parent}: belongs to run {standing.key}, this is {run.key}; choose another folder")
 
 
 def _claim(folder: Path, run: RunConfig) -> bool:
-    """Write `run.json` where there is none (True); `InputError` where another run's is there."""
-    path = folder / "run.json"
-    try:
-        standing = RunConfig(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        with whole_file(path) as temporary:
-            temporary.write_text(run.model_dump_json(indent=2), encoding="utf-8")
-        return True
-    except (ValueError, TypeError):
-        raise InputError(f"{path}: is damaged; remove {folder} or choose another folder") from None
-    if standing != run:
-        raise InputError(f"{folder}: belongs to run {standing.key}, this is {run.key}; choose another folder")
-    return False
+    """Whether the folder was nobody's and is now this run's; `InputError` if it is another's."""
+    if _require_own(folder, run):
+        return False
+    with whole_file(folder / "run.json") as temporary:
+        temporary.write_text(run.model_dump_json(indent=2), encoding="utf-8")
+    return True
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run's own files, and its folder unless something else is in it; whoever calls this holds the folder.
+
+    The lock goes last: whoever waits for it finds nothing half-removed.
+    """
+    own = [name for name in os.listdir(folder) if re.fullmatch(OWN, name)]
+    for name in [*sorted(own, key=lambda name: name == "run.json"), "lock"]:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def save_run(folder: Path, run: RunConfig, model: Transformer, corpus: TokenCorpus) -> None:
@@ -113,21 +127,34 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] |
             raise OSError(errno.EIO, str(error)) from None
 
 
-def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
-    """A trained run; `InputError` where the folder holds none, or its files do not fit."""
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a safetensors file; `ValueError` says what is wrong with it, `OSError` what the system says."""
+    os.close(open_regular(path))
     try:
-        run = RunConfig(**json.loads((folder / "run.json").read_text(encoding="utf-8")))
-        tensors = load_file(folder / "model.safetensors")
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
+    """A trained run; `InputError` if the folder holds none, or its files are damaged or do not fit."""
+    path = folder / "model.safetensors"
+    try:
+        run = RunConfig(**read_json(folder / "run.json"))
+        tensors = load_tensors(path)
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no trained run; run: moe-lib train RUN.yaml --out {folder}") from None
-    except (ValueError, TypeError, SafetensorError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{folder}: holds a damaged run ({error}); train it again") from None
-    model = Transformer(run.model)
-    weights = dict(model.named_parameters())
-    if {name: w.shape for name, w in tensors.items()} != {name: w.shape for name, w in weights.items()}:
-        raise InputError(f"{folder}: model.safetensors does not fit run.json; train the run again")
-    model.load_state_dict(tensors, strict=False)
-    return run, model.eval()
+    if sum(weight.numel() for weight in tensors.values()) == count_parameters(run.model).total:
+        model = Transformer(run.model)
+        shapes = {name: (weight.shape, weight.dtype) for name, weight in model.named_parameters()}
+        if {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()} == shapes:
+            if not all(tensor.isfinite().all() for tensor in tensors.values()):
+                raise InputError(f"{path}: has weights that are not finite; train the run again")
+            model.load_state_dict(tensors, strict=False)
+            return run, model.eval()
+    raise InputError(f"{folder}: model.safetensors does not fit run.json; train the run again")
 
 
 def require_tokenizer(folder: Path, corpus: TokenCorpus) -> None:
@@ -140,8 +167,9 @@ def require_tokenizer(folder: Path, corpus: TokenCorpus) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a trained run's corpus; `InputError` where it is missing."""
+    """The tokenizer of a trained run's corpus; `InputError` if it is missing or damaged."""
     path = folder / "tokenizer.json"
-    if not path.exists():
-        raise InputError(f"{path}: is missing; train the run again")
-    return Tokenizer.from_file(str(path))
+    try:
+        return read_tokenizer(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; train the run again") from None
