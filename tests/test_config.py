@@ -1,13 +1,16 @@
 """Configurations: what makes no sense is refused where it enters, in one sentence."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_lib.config import ModelConfig, RunConfig, TrainingConfig, experts_for_sparsity
+from moe_lib.config import Config, ModelConfig, RunConfig, TrainingConfig, experts_for_sparsity, read_yaml
 from moe_lib.errors import InputError
+from moe_lib.sweeps.grid import SweepConfig
 
 MODEL = {"d_model": 48, "n_layers": 2, "n_heads": 2}
 PAPER_SPARSITIES = {0: (1, 1), 0.25: (4, 3), 0.5: (2, 1), 0.75: (4, 1), 0.9: (10, 1), 0.95: (20, 1), 0.98: (50, 1)}
@@ -88,3 +91,50 @@ def test_keys_and_defaults_of_the_ledger_stay() -> None:
     assert (defaults["beta1"], defaults["beta2"], defaults["epsilon"]) == (0.9, 0.95, 1e-8)
     assert (defaults["load_balance_weight"], defaults["router_z_weight"]) == (0.02, 1e-3)
     assert (defaults["tied_embeddings"], defaults["qk_norm"], defaults["rope_base"]) == (True, True, 1e4)
+
+
+ANY = "model: {d_model: 8, n_layers: 1, n_heads: 2}\ntraining: {flops: 1.0e+9"
+DEEP = "a: " + "[" * 100_000
+BROKEN_YAML = {
+    "a field given twice": ANY + ", seed: 1, seed: 2}\n",
+    "a mapping given twice": ANY + "}\nmodel: {}\n",
+    "itself in a list": "blocks: &a [*a]\n",
+    "itself in a mapping": "base: &a {b: *a}\n",
+    "itself in a set": "base: &a !!omap [b: *a]\n",
+    "nested without end": DEEP,
+    "a date that is none": "a: !!timestamp x\n",
+    "a number that is none": "a: !!int ''\n",
+    "a truth value that is none": "a: !!bool x\n",
+    "a tag of Python": "a: !!python/object:os.system x\n",
+    "a list as a name": "? [1]\n: 2\n",
+    "a control character": "a: \x07\n",
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_YAML)
+@pytest.mark.parametrize("kind", [RunConfig, SweepConfig])
+def test_broken_yaml_is_a_sentence(what: str, kind: type[Config], tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(BROKEN_YAML[what])
+    with pytest.raises(InputError, match=r"file\.yaml: is not valid YAML"):
+        kind.from_yaml(path)
+
+
+def test_a_merge_may_give_a_name_again(tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text("x: &base {seed: 1, flops: 2}\ny: {<<: *base, seed: 3}\n")
+    assert read_yaml(path)["y"] == {"seed": 3, "flops": 2}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_only_a_regular_file_is_read(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "file.yaml")
+    with pytest.raises(InputError, match=r"file\.yaml: has to be a regular file"):
+        RunConfig.from_yaml(tmp_path / "file.yaml")
+
+
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "file.yaml", "wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(InputError, match=r"file\.yaml: is larger than 16 MiB"):
+        RunConfig.from_yaml(tmp_path / "file.yaml")

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from moe_lib.errors import InputError
+from moe_lib.reading import LARGEST_SETTINGS, read_text
 
 # The bounds are generous; they keep all derived numbers within the range of float32 and of 64-bit integers.
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -61,9 +62,25 @@ class Config(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e12 is a number, as in YAML 1.2; PyYAML reads it as a string."""
+    """Safe YAML in which 1e12 is a number, as in YAML 1.2 (PyYAML reads it as a string), and nothing contains itself."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node; `YAMLError` if it gives a name twice."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if len(set(names)) < len(names):
+            name = next(name for name in names if names.count(name) > 1)
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {name!r} is given twice in one mapping")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=True)
+        return mapping
+
+    def construct_whole_sequence(self, node: yaml.SequenceNode) -> list[Any]:
+        """The list of a node with all that is in it."""
+        return list(self.construct_sequence(node, deep=True))
 
 
+# Whole at once, and not filled later: what contains itself is an error of YAML then.
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_mapping)
+_Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_whole_sequence)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
@@ -72,11 +89,14 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """A YAML file's mapping; `InputError` if the file cannot be read or holds no mapping."""
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(read_text(path, LARGEST_SETTINGS), _Loader)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid YAML ({str(error).splitlines()[0]})") from None
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        # PyYAML's constructors raise what they stumble over, such as KeyError for `!!bool x`.
+        raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")
     return content

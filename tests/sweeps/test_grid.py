@@ -116,3 +116,18 @@ def test_a_rule_for_muon_gives_its_rate_except_to_runs_that_name_one_or_none(tmp
     assert {run.training.muon_rate for run in read_sweep(write(tmp_path, rule))} == {expected}
     adam = rule.replace("flops: 1.0e+9", "flops: 1.0e+9, muon_rate: null")
     assert {run.training.muon_rate for run in read_sweep(write(tmp_path, adam))} == {None}
+
+
+def test_a_grid_of_too_many_runs_is_refused_before_it_is_worked_out(tmp_path: Path) -> None:
+    names = ("seed", "beta1", "beta2", "flops", "epsilon")
+    grid = "".join(f"  training.{name}: {list(range(1, 100))}\n" for name in names)
+    with pytest.raises(InputError, match="asks for more than 100,000 runs"):
+        read_sweep(write(tmp_path, f"base: {{training: {{flops: 1}}}}\ngrid:\n{grid}"))
+    block = f"  - grid: {{training.seed: {list(range(60_000))}}}\n"
+    with pytest.raises(InputError, match="asks for more than 100,000 runs"):
+        read_sweep(write(tmp_path, f"blocks:\n{block * 2}"))
+
+
+def test_an_empty_name_is_not_every_block(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="block = '' has to be one of none"):
+        read_sweep(write(tmp_path, GRID), "")

@@ -19,6 +19,7 @@ Muon's. `training.n_tokens` is replaced by the budget that buys this many tokens
 
 import copy
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,8 @@ from moe_lib.errors import InputError
 from moe_lib.sweeps.peak_rate import PeakRate
 
 Fields = dict[str, Any]
+
+MAX_RUNS = 100_000  # of one file
 
 
 class Block(Config):
@@ -61,6 +64,7 @@ class SweepConfig(Block):
             if names and block.name not in names:
                 continue
             fields += _product(_merged(self.base, block.base), block.grid)
+            _require_few(len(fields))
         runs = [self._run(one) for one in fields]
         return list({run.key: run for run in runs}.values())
 
@@ -105,7 +109,13 @@ def read_sweep(path: Path | str, *blocks: str) -> list[RunConfig]:
     return SweepConfig.from_yaml(path).runs(*blocks)
 
 
+def _require_few(count: int) -> None:
+    if count > MAX_RUNS:
+        raise InputError(f"grid asks for more than {MAX_RUNS:,} runs, which is the most of one file")
+
+
 def _product(base: Fields, grid: dict[str, list[Any]]) -> list[Fields]:
+    _require_few(math.prod(map(len, grid.values())))
     combinations = []
     for values in itertools.product(*grid.values()):
         fields = copy.deepcopy(base)
