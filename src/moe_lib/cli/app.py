@@ -5,12 +5,13 @@
 """
 
 import sys
-from typing import NoReturn
+from contextlib import suppress
 
 import typer
 
 from moe_lib.cli import count, data, doctor, evaluate, lab, laws, plan, runs
-from moe_lib.errors import InputError, sentence, show_notices_plainly
+from moe_lib.cli.output import patient_output
+from moe_lib.errors import InputError, plain, sentence, show_notices_plainly
 
 INTERRUPTED = 130  # what typer returns after Ctrl-C, too
 
@@ -29,19 +30,35 @@ def _commands(context: typer.Context) -> None:
 def main() -> None:
     """Run the command; a wrong input ends with one sentence on standard error and exit code 2."""
     show_notices_plainly()
+    with patient_output() as output:
+        code, why = _run()
+    if code == 0 and output.error and not isinstance(output.error, BrokenPipeError):
+        code, why = 2, f"standard output: {output.error.strerror}; what was printed is not complete"
+    if why:
+        with suppress(OSError):
+            print(f"moe-lib: {why}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _run() -> tuple[int, str | None]:
+    """The exit code, and what to say on standard error."""
     try:
+        _require_values(sys.argv[1:])
         code = app(prog_name="moe-lib", standalone_mode=False)
         if code != INTERRUPTED:
-            sys.exit(code)
+            return int(code or 0), None
     except (InputError, OSError) as error:
-        _stop(sentence(error), 2)
+        return 2, sentence(error)
     except typer.TyperException as error:
-        _stop(error.format_message() if hasattr(error, "format_message") else str(error), 2)
+        return 2, plain(error.format_message() if hasattr(error, "format_message") else str(error))
     except (KeyboardInterrupt, typer.Abort):
         pass
-    _stop("interrupted; run the same command again to go on", INTERRUPTED)
+    return INTERRUPTED, "interrupted; run the same command again to go on"
 
 
-def _stop(why: str, code: int) -> NoReturn:
-    print(f"moe-lib: {why}", file=sys.stderr)
-    sys.exit(code)
+def _require_values(arguments: list[str]) -> None:
+    """`InputError` if an argument is empty: as a folder it would be the current one, as a name any."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument or (argument.startswith("--") and argument.endswith("=")):
+            name = argument.rstrip("=") or (before if before.startswith("--") else "an argument")
+            raise InputError(f"{name} is empty; give a value, or leave it out")

@@ -22,7 +22,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(help="What `moe-lib train` left.")],
     corpus: Annotated[str, typer.Option(help="Corpus of the held-out text; default: the one it was trained on.")] = "",
     tasks: Annotated[Path | None, typer.Option(help="Folder of few-shot tasks (JSONL).")] = None,
-    rows: Annotated[int, typer.Option(help="Rows of each task, 0 for all.")] = 200,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of each task, 0 for all.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Held-out loss, probes and few-shot tasks of a trained model, beside the same model untrained.

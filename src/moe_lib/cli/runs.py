@@ -99,7 +99,7 @@ def sweep(
     if engine not in engines:
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = plain_console()
-    runs, rows = read_sweep(file, *([block] if block else [])), Ledger(ledger)
+    runs, rows = read_sweep(file, *([] if block is None else [block])), Ledger(ledger)
     if dry_run:
         _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
         return

@@ -1,0 +1,57 @@
+"""Standard output that may be closed, full or unable to show a character, without an end to what is being done."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Patient:
+    """A stream that drops what can no longer be printed; `error` is why, once that has happened."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Print text, or drop it."""
+        self._try(self.stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left."""
+        self._try(self.stream.flush)
+
+    def _try(self, action: Any, *arguments: str) -> None:
+        if self.error is None:
+            try:
+                action(*arguments)
+            except OSError as error:
+                self.error = error
+                # What is left in the buffer is written at the end of the process; it then has to go somewhere.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def patient_output() -> Iterator[Patient]:
+    """Make standard output patient; on it and on standard error, characters that cannot be shown become escapes."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed: without this, the next file that is opened would be taken for it
+            os.open(os.devnull, os.O_RDWR)
+    before = sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout = patient = Patient(before or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    try:
+        yield patient
+    finally:
+        patient.flush()
+        sys.stdout = before
