@@ -62,7 +62,7 @@ class Config(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e12 is a number, as in YAML 1.2 (PyYAML reads it as a string), and nothing contains itself."""
+    """Safe YAML in which 1e12 is a number, as in YAML 1.2, while PyYAML's is a string, and nothing contains itself."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; `YAMLError` if it gives a name twice."""

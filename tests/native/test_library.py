@@ -1,9 +1,11 @@
 """Building the kernels: once, whole, never stale, and a machine without a compiler is told so."""
 
 import multiprocessing
+import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,9 +21,49 @@ def test_two_that_build_at_once_leave_one_library(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         first, second = pool.map(library.built, [tmp_path, tmp_path])
     assert first == second
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([first.name, "lock"])
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [first.name]
     written = first.stat().st_mtime_ns
     assert library.built(tmp_path).stat().st_mtime_ns == written
+
+
+@needs_compiler
+@pytest.mark.parametrize("damage", ["cut short", "another library", "one flipped bit", "a folder", "a pipe"])
+def test_a_damaged_library_is_built_anew(damage: str, tmp_path: Path) -> None:
+    path = library.built(tmp_path)
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+        path = path.with_name("elsewhere")
+    elif damage == "a pipe":
+        os.mkfifo(path)
+    else:
+        other = Path(np._core._multiarray_umath.__file__).read_bytes()
+        half, flipped = content[: len(content) // 2], content[:-1] + bytes([content[-1] ^ 1])
+        path.write_bytes({"cut short": half, "another library": other, "one flipped bit": flipped}[damage])
+    if damage == "a folder":
+        with pytest.raises(OSError, match="Is a directory"):
+            library.built(tmp_path)
+    else:
+        assert library.built(tmp_path).read_bytes() == content
+
+
+@needs_compiler
+def test_the_doctor_runs_the_self_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert library.wrong() is None
+    crashing = tmp_path / "crash.so"
+    crashing.write_bytes(library.built(tmp_path).read_bytes()[:5000])
+    monkeypatch.setattr(library, "built", lambda folder: crashing)
+    assert "fails its self-test" in str(library.wrong())
+
+
+def test_a_compiler_that_speaks_another_encoding_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler = tmp_path / "latin"
+    compiler.write_bytes(b"#!/bin/sh\necho 'op\xe7\xe3o' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.raises(InputError, match=r"cannot be built by .*latin: op\ufffd\ufffdo"):
+        library.built(tmp_path / "cache")
 
 
 @needs_compiler
@@ -48,7 +90,7 @@ def test_a_compiler_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("CXX", str(compiler))
     with pytest.raises(InputError, match=r"cannot be built by .*broken: no such flag"):
         library.built(tmp_path / "cache")
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["lock"]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 @needs_compiler

@@ -2,26 +2,26 @@
 
 They are built at their first use, by this machine's compiler (`$CXX`, or c++, g++, clang++) for its processor, into the
 user's cache folder; `$MOE_LIB_CXXFLAGS` adds flags, for another processor or a debugger. The file's name is the digest
-of sources, flags, compiler and processor: what changes is built anew, and what is there is loaded in a millisecond by
-any number of processes. A library that fails its self-test (`selftest.cpp`) is not kept, so that a machine on which the
-kernels would compute wrongly uses another back end.
+of sources, flags, compiler and processor, and its own digest: what changes or is damaged is built anew, and what is
+there is loaded in a millisecond by any number of processes. A library that fails its self-test (`selftest.cpp`) is not
+kept, so that a machine on which the kernels would compute wrongly uses another back end.
 """
 
 import ctypes
-import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from moe_lib.errors import InputError
-from moe_lib.files import whole_file
+from moe_lib.files import only_builder, sha256_of
 
 FLAGS = (
     "-std=c++17",
@@ -33,6 +33,7 @@ FLAGS = (
     "-fPIC",
     "-shared",
 )
+DIGITS = 16  # of a digest, in names
 FLAGS_X86 = ("-mprefer-vector-width=512",)
 LARGEST_ERROR = 5e-6  # of the self-test, relative; float32 sums of these lengths stay below 1e-6
 
@@ -47,6 +48,15 @@ def why_not() -> str | None:
     return None
 
 
+def wrong() -> str | None:
+    """None if the kernels pass their self-test, run once more; else what is wrong, in words. It may be a crash."""
+    try:
+        problem = _problem_of(built(_folder()))
+    except (InputError, OSError) as error:
+        return str(error)
+    return problem and f"backend = 'native' {problem}"
+
+
 def built(folder: Path) -> Path:
     """The kernels' library in `folder`, built where it is not there yet: whole or not at all, by one process at a time.
 
@@ -54,27 +64,41 @@ def built(folder: Path) -> Path:
     """
     sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".h", ".cpp"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    digest = hashlib.sha256("\n".join([text, *_flags(), os.environ.get("CXX", ""), _processor()]).encode()).hexdigest()[
-        :16
-    ]
-    path = folder / f"{digest}.so"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                _build(path)
-    return path
+    parts = [text, *_flags(), os.environ.get("CXX", ""), _processor()]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+    if path := _whole(folder, digest):
+        return path
+    with only_builder(folder / digest) as scratch:
+        if path := _whole(folder, digest):  # another process has just built it
+            return path
+        path = scratch / "kernels.so"
+        _build(path)
+        return path.replace(folder / f"{digest}-{sha256_of(path)[:DIGITS]}.so")
+
+
+def _whole(folder: Path, digest: str) -> Path | None:
+    """The library of some sources whose bytes are those that were built: their digest is the end of its name.
+
+    Calling into one that was cut short would end the process without a word.
+    """
+    for path in sorted(folder.glob(f"{digest}-*.so")):
+        with suppress(InputError, OSError):
+            if path.stem == f"{digest}-{sha256_of(path)[:DIGITS]}":
+                return path
+    return None
 
 
 @cache
 def library() -> ctypes.CDLL:
     """The kernels, built if they are not there yet. Raises `InputError` where they cannot be."""
-    folder = user_cache_path("moe-lib") / "native"
     try:
-        return ctypes.CDLL(str(built(folder)))
+        return ctypes.CDLL(str(built(_folder())))
     except OSError as error:
-        raise InputError(f"backend = 'native' cannot be built in {folder}: {error}") from None
+        raise InputError(f"backend = 'native' cannot be built in {_folder()}: {error}") from None
+
+
+def _folder() -> Path:
+    return user_cache_path("moe-lib") / "native"
 
 
 def _build(path: Path) -> None:
@@ -82,23 +106,26 @@ def _build(path: Path) -> None:
     if compiler is None:
         raise InputError("backend = 'native' needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is here")
     sources = [str(Path(__file__).parent / name) for name in ("kernels.cpp", "selftest.cpp")]
-    with whole_file(path) as temporary:
-        done = subprocess.run([compiler, *_flags(), *sources, "-o", str(temporary)], capture_output=True, text=True)
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise InputError(f"backend = 'native' cannot be built by {compiler}: {lines[0]}")
-        if problem := _problem_of(temporary):
-            raise InputError(f"backend = 'native', as built by {compiler} for this processor, {problem}")
+    done = _run(compiler, *_flags(), *sources, "-o", str(path))
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise InputError(f"backend = 'native' cannot be built by {compiler}: {lines[0]}")
+    if problem := _problem_of(path):
+        raise InputError(f"backend = 'native', as built by {compiler} for this processor, {problem}")
 
 
 def _problem_of(library: Path) -> str | None:
     """What is wrong with a library that was built; it is tried in a process of its own, since it might crash."""
     program = f"import ctypes; f = ctypes.CDLL({str(library)!r}).self_test; f.restype = ctypes.c_double; print(f())"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = _run(sys.executable, "-c", program)
     if done.returncode:
         return f"fails its self-test with exit code {done.returncode}"
     error = float(done.stdout)
     return None if error <= LARGEST_ERROR else f"computes wrongly: its self-test has a relative error of {error:.2g}"
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
 
 
 def _flags() -> tuple[str, ...]:
