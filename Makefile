@@ -3,7 +3,7 @@
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kill a run fifty times                   make gpu     tests that need a CUDA device
 # make portable  laws, chapters and kernels as on other machines (make portable MACHINES="blas-zen torch-avx2")
-# make pins    constraints.txt from .venv's packages    make picture the README's figure
+# make pins    versions of .venv's packages, hashes    make picture the README's figure
 # Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,10 +32,16 @@ setup: .venv/installed
 	@echo 'c.IPKernelApp.log_level = 40  # no warning about local sockets at every chapter' \
 		> $(IPYTHONDIR)/profile_default/ipython_kernel_config.py
 
-.venv/installed: pyproject.toml constraints.txt
+# Every file is checked by its hash. torch is the CPU's build if an index has it (PIP_EXTRA_INDEX_URL may name one).
+INSTALL := $(BIN)/pip install --quiet --no-deps
+LOCKED := $(INSTALL) --require-hashes
+.venv/installed: pyproject.toml $(wildcard requirements/*.txt)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python" >&2; exit 2; }
 	$(STEP) "make .venv with $(PYTHON)" $(PYTHON) -m venv .venv
-	$(STEP) "install pinned packages" $(BIN)/pip install --quiet -c constraints.txt -e '.[train,book,dev]'
+	$(STEP) "install pinned packages" $(LOCKED) -r requirements/all.txt
+	$(STEP) "install torch" sh -c '$(LOCKED) -r requirements/torch-cpu.txt 2>/dev/null || $(LOCKED) -r requirements/torch.txt'
+	$(STEP) "install this package" $(INSTALL) --no-build-isolation -e .
+	@$(BIN)/pip check
 	@touch $@
 
 book: setup
@@ -72,9 +78,9 @@ soak: setup
 gpu: setup
 	$(STEP) "tests on a CUDA device" $(BIN)/pytest -m gpu -rs tests
 
-# Local build tags (torch +cpu) are dropped, because the same pin has to fit every machine.
 pins: setup
-	$(BIN)/pip freeze --exclude-editable | sed 's/+[a-z0-9]*$$//' > constraints.txt
+	$(STEP) "install uv" $(LOCKED) -r requirements/uv.txt
+	$(STEP) "pin every package" $(BIN)/python tools/pins.py
 
 picture: setup
 	$(STEP) "draw the picture of the README" $(BIN)/python tools/picture.py

@@ -5,6 +5,7 @@ leave old numbers standing. The cache is therefore dropped whenever any file tha
 """
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -41,12 +42,14 @@ def drop_stale_results(root: Path = ROOT) -> bool:
     return True
 
 
-def lay_mathjax() -> None:
-    """Copy MathJax (with its glyphs inside) from the installed package into a static folder of the site."""
-    target = BUILD / "vendor" / "tex-svg.js"
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(files("mathjax").joinpath("static/mathjax/es5/tex-svg.js").read_bytes())
+def lay_mathjax(target: Path = BUILD / "vendor" / "tex-svg.js") -> None:
+    """Copy MathJax (with its glyphs inside) from the installed package into a static folder of the site.
+
+    Hosts are taken out: code that this site does not use would load speech and menus from elsewhere.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    script = files("mathjax").joinpath("static/mathjax/es5/tex-svg.js").read_bytes()
+    target.write_bytes(re.sub(rb"https://[a-zA-Z0-9.-]+", b"", script))
 
 
 def main() -> int:

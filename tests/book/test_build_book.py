@@ -1,5 +1,6 @@
 """Cached results are dropped when anything that a chapter computes from has moved, and only then."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,11 @@ def test_bytecode_is_no_source(house: Path) -> None:
     (house / "src/moe_lib/__pycache__").mkdir()
     (house / "src/moe_lib/__pycache__/laws.pyc").touch()
     assert not build_book.drop_stale_results(house)
+
+
+def test_the_formulas_script_names_no_other_host(tmp_path: Path) -> None:
+    build_book.lay_mathjax(tmp_path / "vendor" / "tex-svg.js")
+    script = (tmp_path / "vendor" / "tex-svg.js").read_bytes()
+    assert len(script) > 1_000_000
+    hosts = {url.split(b"/")[2] for url in re.findall(rb"https?://[a-zA-Z0-9./-]+", script)}
+    assert hosts == {b"www.w3.org"}  # of names of XML's vocabularies, which nothing fetches

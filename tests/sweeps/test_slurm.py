@@ -1,5 +1,6 @@
 """The cluster's engine, on submitit's local executor: the same rows as the engine here."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_jobs_leave_the_same_rows_and_nothing_else(
     losses = {row["key"]: row["loss"] for row in ledger.rows()}
     assert losses == {run.key: execute(run, small_corpus, evaluate)["loss"] for run in runs}
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["slurm"]  # what submitit logged
+    assert stat.S_IMODE((tmp_path / "work" / "slurm").stat().st_mode) == 0o700  # its pickles are run
     assert run_on_slurm(runs, ledger, tmp_path / "work", on_event=events.append, cluster="local") == []
     assert len(events) == 1
 

@@ -15,9 +15,10 @@ from moe_lib.extras import require_extra
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-SAMPLE = "hf://datasets/togethercomputer/RedPajama-Data-1T-Sample/*.jsonl"
+SAMPLE = "hf://datasets/togethercomputer/RedPajama-Data-1T-Sample@98f93b765c118b999b1af570c3e399c207d08da7/*.jsonl"
 DOCUMENTS = 100_000  # about a tenth of the sample; texts are held in memory while they are encoded
 GPT_NEOX = "EleutherAI/gpt-neox-20b"
+GPT_NEOX_REVISION = "c292233c833e336628618a88a648727eb3dff0a7"
 GPT_NEOX_VOCAB_SIZE = 50_432
 LICENCE = "by source: Common Crawl's terms, Apache-2.0, CC BY-SA and others; see the data set's card"
 
@@ -46,7 +47,7 @@ def gpt_neox_tokenizer() -> "Tokenizer":
     from tokenizers import Tokenizer
 
     with fetched(GPT_NEOX):
-        return Tokenizer.from_pretrained(GPT_NEOX)
+        return Tokenizer.from_pretrained(GPT_NEOX, revision=GPT_NEOX_REVISION)
 
 
 @contextmanager

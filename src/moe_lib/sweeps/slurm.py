@@ -3,6 +3,10 @@
 A job that reaches its time limit or is preempted is requeued and resumes from its checkpoint. Jobs append their own
 rows, so the ledger and the work folder have to be on a file system that all nodes share and that supports locks (NFS 4,
 or Lustre mounted with `flock`).
+
+submitit hands jobs over as pickles in `work/slurm`, and a node runs what it finds there, so that folder is closed to
+others; whoever may write to the work folder itself could still put another in its place. Nothing else here reads
+pickles.
 """
 
 import shutil
@@ -91,6 +95,9 @@ def _executor(work: Path, cluster: str, n_workers: int) -> Any:
     if cluster == "slurm" and shutil.which("sbatch") is None:
         raise InputError("engine = 'slurm' needs Slurm's sbatch, which is not on this machine; use local")
     work.mkdir(parents=True, exist_ok=True)
-    executor = submitit.AutoExecutor(folder=work / "slurm", cluster=cluster, slurm_max_num_timeout=REQUEUES)
+    jobs = work / "slurm"
+    jobs.mkdir(exist_ok=True)
+    jobs.chmod(0o700)
+    executor = submitit.AutoExecutor(folder=jobs, cluster=cluster, slurm_max_num_timeout=REQUEUES)
     executor.update_parameters(name="moe-lib", cpus_per_task=1, timeout_min=MINUTES, slurm_array_parallelism=n_workers)
     return executor

@@ -1,0 +1,62 @@
+"""Pin every package: its version in constraints.txt, and in requirements/ the SHA-256 of each of its files.
+
+`all.txt` is what the extras train, book and dev need, on Linux and macOS, but for torch. `torch.txt` is torch as the
+default index has it, on Linux with CUDA's libraries. `torch-cpu.txt` is the build without them, from an index of its
+own that $TORCH_CPU_INDEX names; without that variable the file is left as it is. Installed by `make setup`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "requirements"
+PYTHON = "3.11.5"  # the oldest that the pinned packages run on
+OF_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)==")
+MARKER = "python_full_version < '3.15' and (sys_platform == 'darwin' or sys_platform == 'linux')"  # everywhere
+UV = ("uv", "pip", "compile", "-", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate")
+
+
+def freeze() -> None:
+    """Versions of what is installed. A local build tag (torch's +cpu) is dropped: a pin has to fit every machine."""
+    command = [sys.executable, "-m", "pip", "freeze", "--exclude-editable", "--exclude", "uv"]
+    frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (ROOT / "constraints.txt").write_text(re.sub(r"\+[a-z0-9]+$", "", frozen, flags=re.MULTILINE))
+
+
+def compiled(requirements: str, *options: str) -> list[str]:
+    """Requirements with all that they need, each with the hashes of its files, as uv resolves them."""
+    command = [sys.executable, "-m", *UV, "--python-version", PYTHON, *options]
+    text = subprocess.run(command, input=requirements, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return re.split(r"\n(?=\S)", text.replace(f" ; {MARKER}", "").replace(f"{MARKER} and ", "").strip())
+
+
+def everything() -> Iterator[str]:
+    """What the three extras need, at the versions of constraints.txt."""
+    yield from compiled(".[train,book,dev]\n", "--constraints", "constraints.txt", "--no-emit-package", "moe-lib")
+
+
+def write(name: str, what: str, requirements: list[str]) -> None:
+    """A file of requirements, under a line that says what it is."""
+    (FOLDER / name).write_text("\n".join([f"# {what}; written by make pins", *requirements, ""]))
+
+
+def main() -> None:
+    """Write all pins anew."""
+    freeze()
+    found = list(everything())
+    write("all.txt", "All but torch", [one for one in found if not OF_TORCH.match(one)])
+    write("torch.txt", "torch from the default index", [one for one in found if OF_TORCH.match(one)])
+    version = next(one for one in found if one.startswith("torch==")).split("==")[1].split()[0]
+    if index := os.environ.get("TORCH_CPU_INDEX"):
+        only = compiled(f"torch=={version}+cpu\n", "--no-deps", "--default-index", index)
+        write("torch-cpu.txt", "torch without CUDA, from the index of its CPU builds", only)
+    elif f"torch=={version}+cpu" not in (FOLDER / "torch-cpu.txt").read_text():
+        sys.exit(f"requirements/torch-cpu.txt is not of torch {version}: set TORCH_CPU_INDEX and run this again")
+
+
+if __name__ == "__main__":
+    main()
