@@ -1,7 +1,7 @@
 # make book    the site, in _build/html/index.html      make test    format, lint, types, tests, chapters
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
-# make soak    kill a run fifty times                   make gpu     tests that need a CUDA device
+# make soak    kills, fuzz, sanitizers                  make gpu     tests that need a CUDA device
 # make portable  laws, chapters and kernels as on other machines (make portable MACHINES="blas-zen torch-avx2")
 # make pins    versions of .venv's packages, hashes    make picture the README's figure
 # Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
@@ -74,6 +74,8 @@ browser: setup
 
 soak: setup
 	$(STEP) "kill a run fifty times" $(BIN)/pytest -m soak -s tests
+	$(STEP) "fuzz the readers" env MOE_LIB_FUZZ=300 $(BIN)/pytest tests/fuzz
+	$(STEP) "kernels under sanitizers" tools/sanitized $(BIN)/python -m pytest tests/native tests/model/test_native.py
 
 gpu: setup
 	$(STEP) "tests on a CUDA device" $(BIN)/pytest -m gpu -rs tests

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from moe_lib.cli.output import print_json
 from moe_lib.errors import InputError, plain, sentence
 from moe_lib.ledger import Ledger
 
@@ -107,6 +108,8 @@ def test_a_message_is_one_line_of_bearable_length() -> None:
     assert " ... " in said
 
 
-def test_a_number_that_is_not_one_is_not_printed_as_json(moe_here: Callable) -> None:
-    done = moe_here("flops", "--d-model", 64, "--layers", 2, "--json")
-    json.loads(done.stdout, parse_constant=lambda name: pytest.fail(name))
+def test_a_number_that_is_not_finite_is_not_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="has a number that is not finite"):
+        print_json({"loss": [float("nan")]})
+    print_json({"loss": [1.5]})
+    assert json.loads(capsys.readouterr().out) == {"loss": [1.5]}

@@ -1,6 +1,7 @@
 """The loop: exact, resumable to the last bit, and honest about a divergence."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.evaluation import evaluate
+from moe_lib.ledger import Ledger
 from moe_lib.training import Progress, Trained, checkpoint, execute, loop, train
 from moe_lib.training.run import loss_curve
 
@@ -218,6 +220,24 @@ def test_an_exploding_loss_ends_the_run_as_diverged(small_run: RunConfig, small_
     assert row["status"] == "diverged"
     assert "loss" not in row
     assert len(row["curve"]["step"]) < row["n_steps"]
+
+
+def test_a_held_out_loss_that_is_not_finite_is_a_divergence_with_a_row(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    row = execute(small_run, small_corpus, lambda *_: {"loss": math.nan, "loss_standard_error": math.inf})
+    assert row["status"] == "diverged"
+    assert "loss" not in row
+    assert Ledger(tmp_path / "runs.jsonl").append(row)
+
+
+def test_no_number_that_is_not_finite_costs_a_row(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    found = {"loss": 3.0, "loss_standard_error": 0.1, "probes": {"n": [1, math.nan], "x": (math.inf,)}}
+    row = execute(small_run, small_corpus, lambda *_: found)
+    assert row["probes"] == {"n": [1, None], "x": [None]}
+    assert Ledger(tmp_path / "runs.jsonl").append(row)
 
 
 def test_the_budget_is_spent_to_within_half_a_step(small_run: RunConfig, small_corpus: TokenCorpus) -> None:

@@ -1,6 +1,5 @@
 """`moe-lib eval`: what a trained model knows, beside the same model untrained."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moe_lib.cli.console import plain_console
+from moe_lib.cli.output import print_json
 from moe_lib.extras import require_extra
 
 
@@ -44,7 +44,7 @@ def evaluate(
     injected = injection(plan(run), text.tokenizer)
     report = report_of(trained, untrained, text, injected.world if injected else None, tasks, rows or None)
     if as_json:
-        print(json.dumps(report, indent=2))
+        print_json(report)
         return
     console = plain_console()
     _print_loss(console, report)

@@ -1,11 +1,14 @@
 """Standard output that may be closed, full or unable to show a character, without an end to what is being done."""
 
 import io
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from moe_lib.errors import InputError
 
 
 class Patient:
@@ -35,6 +38,14 @@ class Patient:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; `InputError` if it has a number that is not finite, for which JSON has no word."""
+    try:
+        print(json.dumps(value, indent=2, allow_nan=False))
+    except ValueError:
+        raise InputError("the result has a number that is not finite, and JSON has none; leave --json out") from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import math
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -49,7 +50,10 @@ def execute(
         save_run(folder, run, trained.model, corpus)
     world = trained.injected.world if trained.injected else None
     evaluation = {} if trained.diverged else evaluate(trained.model, corpus, world)
-    return make_row(run, corpus, trained, evaluation)
+    if not math.isfinite(evaluation.get("loss", 0.0)):  # only the last update went wrong
+        trained, evaluation = replace(trained, diverged=True), {}
+    row: Row = _finite(make_row(run, corpus, trained, evaluation))
+    return row
 
 
 def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: dict[str, Any]) -> Row:
@@ -82,6 +86,15 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         | {"python": platform.python_version(), "machine": platform.machine()},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _finite(value: Any) -> Any:
+    """A value with None for numbers that are not finite, which the ledger's JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def loss_curve(losses: np.ndarray) -> dict[str, list[float]]:
