@@ -241,8 +241,8 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_what_a_killed_download_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pin = Pin("a==1", "a-1.whl", hashlib.sha256(b"content").hexdigest())
-    left = tmp_path / ".building-a-1.whl"
+    pin = Pin("a==1", "a-1-py3-none-any.whl", hashlib.sha256(b"content").hexdigest())
+    left = tmp_path / ".building-a-1-py3-none-any.whl"
     left.mkdir()
     (left / "half").write_text("")
 
