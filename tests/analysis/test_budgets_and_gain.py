@@ -10,7 +10,7 @@ from moe_lib.analysis.gain import gain_by_route, lowest_cells, share_monotone
 
 @pytest.fixture(scope="module")
 def runs() -> pd.DataFrame:
-    """Two budgets of parabolas in log N_a, of which sparsity 0.9 lies 0.2 nats lower; one budget lacks sizes."""
+    """Two budgets of parabolas in log N_a, at which sparsity 0.9 is 0.2 nats lower; one budget lacks sizes."""
     rows = [
         (c, s, f"{size} x 1", np.exp(size), np.exp(size) / (1 - s), 1e6, 3 + 0.1 * (size - 12) ** 2 - 0.2 * (s > 0))
         for c, sizes in ((1e13, range(10, 15)), (1e14, range(10, 13)))

@@ -1,4 +1,4 @@
-"""Transfer: a planted effect is found, none is called none only within a margin, and what stands behind it is named."""
+"""Transfer: finds a planted effect, claims equivalence only within a margin, and names the variable behind sparsity."""
 
 import numpy as np
 import pandas as pd
@@ -50,7 +50,7 @@ def test_no_effect_is_not_called_equivalent_within_a_margin_too_narrow() -> None
     assert not row["equivalent"]
 
 
-def test_what_stands_behind_sparsity_has_the_lowest_aic() -> None:
+def test_the_variable_behind_sparsity_has_the_lowest_aic() -> None:
     row = transfer(runs(through="n_params_active"), ["probe"], margin=0.05).iloc[0]
     names = ["aic_loss", "aic_sparsity", "aic_n_params_active", "aic_tokens_per_param"]
     assert min(names, key=lambda name: row[name]) == "aic_n_params_active"

@@ -18,7 +18,7 @@ def test_seeds_are_averaged_and_nothing_else_is() -> None:
     assert means["loss"].to_numpy() == pytest.approx(table["loss"] + 0.1)
 
 
-def test_one_change_is_told_from_two_and_measured_against_its_own_sparsity() -> None:
+def test_one_change_is_distinguished_from_two_and_measured_against_its_own_sparsity() -> None:
     def a_run(sparsity: float, loss: float, **fields: float) -> dict[str, object]:
         training = {"learning_rate": 0.01, "router_rate": 1.0, "seed": 0} | fields
         return {"sparsity": sparsity, "loss": loss, "config": {"model": {}, "training": training}}

@@ -1,4 +1,4 @@
-"""The probes tell what a model remembers from what it reads."""
+"""The probes separate what a model remembers from what it reads."""
 
 import json
 import math
@@ -77,14 +77,14 @@ def test_questions_whose_answers_are_longer_than_the_context_are_counted_and_not
 
 
 @pytest.mark.parametrize("context_length", [2, 3])
-def test_where_nothing_fits_the_counts_stand_alone(prose_corpus: TokenCorpus, context_length: int) -> None:
+def test_if_no_question_fits_only_counts_are_reported(prose_corpus: TokenCorpus, context_length: int) -> None:
     answers = ask_probes(Guesser(prose_corpus.vocab_size, context_length), prose_corpus, WORLD)
     assert answers["minimal_pairs"]["agreement"] == {"n": 0, "n_too_long": 40}
     assert answers["knowledge"]["exposure_64"]["n"] == answers["closed_book"]["exposure_64"]["n"]
     json.dumps(answers, allow_nan=False)
 
 
-def test_an_open_book_tells_its_answer_once_and_its_wrong_answers_too(prose_corpus: TokenCorpus) -> None:
+def test_an_open_book_states_its_answer_once_and_its_wrong_answers_too(prose_corpus: TokenCorpus) -> None:
     read = [question for question in questions(prose_corpus, WORLD) if question.probe == "open_book"]
     for question in read:
         told = question.context.rsplit("\n", 1)[0]

@@ -45,7 +45,7 @@ def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, row: Any, sentence: 
 
 
 @pytest.mark.parametrize("line", [b"no JSON", b'{"query": "caf\xe9"}', b"[" * 100_000])
-def test_a_line_that_is_no_json_in_utf_8_is_named(tmp_path: Path, line: bytes) -> None:
+def test_a_line_that_is_not_json_in_utf_8_is_named(tmp_path: Path, line: bytes) -> None:
     path = write(tmp_path / "task.jsonl", CHOICE)
     path.write_bytes(path.read_bytes() + line)
     with pytest.raises(InputError, match=r"task\.jsonl: line 2 has to be JSON of whole characters in UTF-8$"):
@@ -93,7 +93,7 @@ def test_examples_never_show_the_row_that_is_asked(small_corpus: TokenCorpus) ->
     assert result["n"] == 6
 
 
-def test_a_model_that_copies_answers_what_stands_in_its_context(small_corpus: TokenCorpus) -> None:
+def test_a_model_that_copies_answers_from_its_context(small_corpus: TokenCorpus) -> None:
     rows = tuple(TaskRow(((f"Now Sofia reads {n} tokens. Now Sofia reads", f"{n} tokens."),), 0) for n in range(10, 20))
     result = run_task(Copier(small_corpus.vocab_size), small_corpus.tokenizer, Task("t", "other", 0, "", rows))
     assert result["nll"] < 1

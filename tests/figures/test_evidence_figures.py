@@ -23,7 +23,7 @@ def test_each_parabola_goes_through_its_vertex_and_an_outside_one_is_hollow() ->
     assert outside.lines[-1].get_markerfacecolor() == "white"
 
 
-def test_optima_are_broken_where_no_runs_are_near_and_hollow_outside() -> None:
+def test_optima_are_broken_without_near_runs_and_hollow_outside() -> None:
     sparsities = np.array([0.0, 0.9])
     best = pd.DataFrame({"S": sparsities, "L": [3.0, 2.9], "L_low": [2.9, 2.8], "L_high": [3.1, 3.0]})
     total, active = (best.assign(**{size: [1e5, 2e5], "low": [9e4, 1e5], "high": [2e5, 3e5]}) for size in ("N", "Na"))

@@ -28,7 +28,7 @@ def test_neighbouring_sparsities_differ_to_the_eye() -> None:
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, float("nan")])
-def test_a_sparsity_that_cannot_be_has_no_colour(sparsity: float) -> None:
+def test_an_impossible_sparsity_has_no_colour(sparsity: float) -> None:
     with pytest.raises(InputError, match="sparsity"):
         sparsity_color(sparsity)
 

@@ -88,7 +88,7 @@ def test_every_student_has_a_law_near_the_printed_one_with_an_inner_optimum() ->
     assert _truth("0").values != _truth("1").values
 
 
-def test_a_lab_goes_on_from_its_file_which_holds_no_answers(tmp_path: Path) -> None:
+def test_a_lab_resumes_from_its_file_which_stores_no_answers(tmp_path: Path) -> None:
     file = tmp_path / "lab.json"
     lab = Lab("ada", file=file)
     asked = [lab.query(1e8, n_params=1e8), lab.query(1e8, n_params=1e8)]
@@ -193,7 +193,7 @@ def test_one_bet_closes_the_lab() -> None:
         ({"n_tokens": 1e9, "n_params": 1e8, "rate": 0.0}, "rate = 0 has to be between"),
     ],
 )
-def test_a_query_that_makes_no_sense_is_refused(fields: dict[str, float], says: str) -> None:
+def test_an_invalid_query_is_rejected(fields: dict[str, float], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Lab("ada").query(**fields)
 

@@ -99,7 +99,7 @@ def test_the_compute_multiple_of_sparsity_is_paid_by_a_dense_model() -> None:
     assert imply.compute_multiple(ABNAR2025, 1e20, 0.0) == 1
 
 
-def test_the_compute_multiple_is_below_one_where_dense_is_better() -> None:
+def test_the_compute_multiple_is_below_one_if_dense_is_better() -> None:
     multiple = imply.compute_multiple(ABNAR2025, 1e13, 0.98, "one-embedding")
     sparse = imply.best_loss(ABNAR2025, 1e13, 0.98, "one-embedding")
     assert sparse > imply.best_loss(ABNAR2025, 1e13, 0.0, "one-embedding")

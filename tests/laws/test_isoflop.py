@@ -40,7 +40,7 @@ def test_a_vertex_outside_the_grid_is_marked(runs: pd.DataFrame) -> None:
     assert parabolas(small)["bracketed"].max() == 0
 
 
-def test_where_less_sparsity_is_always_better_the_dense_model_is_named(runs: pd.DataFrame) -> None:
+def test_if_less_sparsity_is_always_better_the_dense_model_is_named(runs: pd.DataFrame) -> None:
     worse = runs.assign(L=(np.log(runs["N"]) - 20) ** 2 - 0.5 * np.log1p(-runs["S"]))
     found = fit_surface(worse).best_sparsity([1e9])
     assert (found.loc[0, "S"], found.loc[0, "place"]) == (0.0, "dense")

@@ -69,7 +69,7 @@ def test_the_scatter_about_parabolas_is_the_noise_that_was_put_in() -> None:
         for s in (0.0, 0.5, 0.9)
     )
     assert parabola_scatter(table) == pytest.approx(0.02, rel=0.2)
-    with pytest.raises(InputError, match="3 runs leave nothing"):
+    with pytest.raises(InputError, match="3 runs are too few"):
         parabola_scatter(table.iloc[:3])
 
 

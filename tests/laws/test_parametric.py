@@ -119,6 +119,6 @@ def test_a_power_law_has_size_for_its_target() -> None:
         ((1e9, 2e10), "S: the law takes N, D, S"),
     ],
 )
-def test_a_law_refuses_what_lies_outside_its_domain(inputs: tuple[float, ...], says: str) -> None:
+def test_a_law_rejects_values_outside_its_domain(inputs: tuple[float, ...], says: str) -> None:
     with pytest.raises(InputError, match=says):
         ABNAR2025.loss(*inputs)

@@ -58,7 +58,7 @@ def test_seeds_of_one_cell_are_drawn_together() -> None:
     assert np.log(narrow["high"] / narrow["low"]) == pytest.approx(np.log(wide["high"] / wide["low"]), rel=0.35)
 
 
-def test_a_corner_without_runs_is_told_from_the_middle() -> None:
+def test_a_corner_without_runs_is_distinguished_from_the_middle() -> None:
     runs = pd.DataFrame({"N": [1e5, 1e6, 1e6, 1e7], "S": [0.0, 0.0, 0.9, 0.9]})
     assert list(among_runs(runs, [5e5, 1e7, 3e6], [0.0, 0.0, 0.8])) == [True, False, True]
 

@@ -133,7 +133,7 @@ def test_evaluation_and_the_router_stay_in_float32(backend: str) -> None:
     assert torch.equal(*(layer.router(x_ND).gate_NK for layer in moe))  # type: ignore[operator, union-attr]
 
 
-def test_a_runs_key_tells_the_precision_and_float32_is_the_default() -> None:
+def test_a_runs_key_depends_on_the_precision_and_float32_is_the_default() -> None:
     keys = [
         RunConfig(model=CONFIG, training=TrainingConfig(flops=1e12, **fields)).key
         for fields in ({}, {"precision": "float32"}, {"precision": "bfloat16"})

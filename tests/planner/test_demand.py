@@ -191,7 +191,7 @@ def test_relaxing_a_bound_never_raises_the_loss() -> None:
         ({"flops": 1e21, "bytes_per_param": float("inf")}, "bytes-per-param = inf has to be positive and finite"),
     ],
 )
-def test_a_demand_that_makes_no_sense_is_refused(fields: dict[str, float], says: str) -> None:
+def test_an_invalid_demand_is_rejected(fields: dict[str, float], says: str) -> None:
     with pytest.raises(InputError, match=says):
         Demand(**fields)
 

@@ -69,7 +69,7 @@ def start_sweep(runs: list[RunConfig], folder: Path) -> "subprocess.Popen[bytes]
     )
 
 
-def test_a_killed_sweep_goes_on_when_started_again(runs: list[RunConfig], undisturbed: Ledger, tmp_path: Path) -> None:
+def test_a_killed_sweep_resumes_when_restarted(runs: list[RunConfig], undisturbed: Ledger, tmp_path: Path) -> None:
     for _ in range(2):
         sweep = start_sweep(runs, tmp_path)
         while not list(tmp_path.glob("work/*")):
@@ -103,7 +103,7 @@ def test_fewer_workers_than_one_are_refused(n_workers: int, small_run: RunConfig
         run_sweep([small_run], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work", n_workers=n_workers)
 
 
-def test_a_run_that_diverges_leaves_its_row_and_the_sweep_goes_on(
+def test_a_run_that_diverges_leaves_its_row_and_the_sweep_continues(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     wild = small_run.with_(training=small_run.training.with_(learning_rate=1e2, warmup_fraction=0.0))

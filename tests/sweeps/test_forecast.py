@@ -35,7 +35,7 @@ def a_row(make_row: Callable[..., Row]) -> Callable[..., Row]:
 
 
 def hours(run: RunConfig, corpus: TokenCorpus, ledger: Ledger) -> float:
-    """The hours forecast for a run, in those of a machine at 1,000 tokens a second."""
+    """The hours forecast for a run, in those of a machine at 1,000 tokens per second."""
     [row] = forecast([run], {(run.corpus, run.model.vocab_size): corpus}, ledger).to_dict("records")
     return row["core_hours"] * 3600 * 1e3 * 1e6 / row["flops"]
 

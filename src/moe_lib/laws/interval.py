@@ -1,4 +1,4 @@
-"""The interval that draws span: of bootstrap refits, of noise about a fit, of a distribution of coefficients."""
+"""Percentile intervals of draws: of bootstrap refits, of noise about a fit, of a distribution of coefficients."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
-"""IsoFLOP surfaces: what the runs of one budget say of loss, size and sparsity, without a law (Section 2, Appendix B).
+"""IsoFLOP surfaces: loss over size and sparsity from the runs of one budget, without a law (Section 2, Appendix B).
 
 Eq. 8 is a polynomial in n = log N (or log N_a), s = -log(1-S) and powers of their product. Powers of n s depend on
 the unit of N: here N counts parameters, so a surface fitted with N in millions is another one.
 
-Tables have columns N (or Na), S, L, and C where budgets differ; one row a run.
+Tables have columns N (or Na), S, L, and C if budgets differ; one row per run.
 """
 
 from collections.abc import Iterable
@@ -35,15 +35,15 @@ class Surface:
     rmse: float
 
     def loss(self, n_params: Any, sparsity: Any) -> Array:
-        """Fitted loss at sizes (N or N_a as fitted) and sparsities; nats a token, arrays broadcast."""
+        """Fitted loss at sizes (N or N_a as fitted) and sparsities; nats per token, arrays broadcast."""
         n, s = np.broadcast_arrays(feature(self.size, n_params), feature("S", sparsity))
         return np.asarray((_design(n.ravel(), s.ravel(), self.degrees) @ self.coefficients).reshape(n.shape))[()]
 
     def best_size(self, sparsity: Iterable[float]) -> pd.DataFrame:
         """Size with the lowest loss at each sparsity: columns S, N (or Na), L and `place`.
 
-        `place` is `inside` the grid of sizes, or `outside`: then the vertex is an extrapolation, or there is none and
-        the better end of the grid is given.
+        `place` is `inside` the grid of sizes, or `outside`: the vertex is then an extrapolation, or without a vertex
+        the better end of the grid.
         """
         rows = []
         for s in sparsity:
@@ -76,7 +76,7 @@ class Surface:
 
 
 def fit_surface(table: Columns, degrees: Degrees = DEGREES, size: Size = "N") -> Surface:
-    """Least squares of Eq. 8 on the loss of one budget's runs; `InputError` where the runs are too few."""
+    """Least squares of Eq. 8 on the loss of one budget's runs; `InputError` if the runs are too few."""
     n, s, y = _features(table, size)
     coefficients = _solve(_design(n, s, degrees), y, degrees)
     residual = y - _design(n, s, degrees) @ coefficients
@@ -88,9 +88,9 @@ def fit_surface(table: Columns, degrees: Degrees = DEGREES, size: Size = "N") ->
 def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int = 0, largest: int = 4) -> pd.DataFrame:
     """Held-out error of every triple of degrees 0 to `largest`, best first (Appendix B).
 
-    Columns degrees, terms, mse, se (of the mean over folds), within_one_se: not worse than the best by more than the
-    best one's standard error, so that these data do not tell them apart. Triples with more terms than a fold has runs
-    are left out.
+    Columns degrees, terms, mse, se (of the mean over folds), within_one_se: worse than the best by at most the best
+    one's standard error, so these data cannot separate the two. Triples with more terms than a fold has runs are left
+    out.
     """
     n, s, y = _features(table, size)
     fold = np.random.default_rng(seed).permutation(len(y)) % min(folds, len(y))
@@ -131,10 +131,10 @@ def random_refits(
     share: float = 0.2,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Random refits with a held-out share of the runs (Appendix B): columns r (Pearson) and rmse, a row a refit.
+    """Random refits with a held-out share of the runs (Appendix B): columns r (Pearson) and rmse, one row per refit.
 
-    r alone says little, since the spread of the loss is mostly that of the sizes; read it beside rmse and the
-    noise between seeds. The paper does not print its share.
+    r alone is weak evidence, because most of the loss's spread comes from the sizes; compare rmse with the noise
+    between seeds. The paper does not print its share.
     """
     n, s, y = _features(table, size)
     x, rng = _design(n, s, degrees), np.random.default_rng(seed)
@@ -157,7 +157,7 @@ def _design(n: Array, s: Array, degrees: Degrees) -> Array:
 
 
 def _solve(x: Array, y: Array, degrees: Degrees) -> Array:
-    """Least squares with columns scaled to one, so that powers of log N do not drown the rest."""
+    """Least squares with columns scaled to one, so that powers of log N do not dominate."""
     scale = np.abs(x).max(axis=0)
     scale = np.where(scale > 0, scale, 1)
     solution, _, rank, _ = np.linalg.lstsq(x / scale, y, rcond=1e-13)

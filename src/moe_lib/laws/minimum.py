@@ -8,7 +8,7 @@ REACH = 5.0  # e-folds beyond the grid at which a vertex is cut off, and marked 
 
 
 def lowest(polynomial: Array, limits: tuple[float, float]) -> tuple[float, str]:
-    """Lowest stationary minimum within reach of the grid, and where it lies."""
+    """Lowest stationary minimum within reach of the grid, and its place (`inside` or `outside`)."""
     p = np.polynomial.Polynomial(polynomial)
     roots = p.deriv().roots() if p.degree() > 1 else np.array([])
     real = np.real(roots[np.abs(np.imag(roots)) < 1e-9 * (1 + np.abs(roots))])

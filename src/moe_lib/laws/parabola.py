@@ -1,4 +1,4 @@
-"""A parabola of the loss in log size for each sparsity and budget by itself (Section D.4)."""
+"""A separate parabola of the loss in log size for each sparsity and budget (Section D.4)."""
 
 from typing import NamedTuple
 
@@ -20,14 +20,14 @@ def parabolas(
     seed: int = 0,
     noise: float | None = None,
 ) -> pd.DataFrame:
-    """A parabola of the loss in log size for each (S, C) by itself, as in D.4; one row each.
+    """A separate parabola of the loss in log size for each (S, C), as in D.4; one row each.
 
-    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats a squared e-fold), percentile intervals
-    over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of those
-    resamples that have a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
-    extrapolation. Where the `noise` is known (standard deviation of a loss about its parabola, nats), a resample has
-    all sizes with losses drawn about the parabola instead: few sizes are resampled badly. `InputError` for a group with
-    fewer than three sizes.
+    Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats per squared e-fold), percentile intervals
+    over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of
+    resamples with a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
+    extrapolation. If the `noise` is given (standard deviation of a loss about its parabola, nats), a resample keeps all
+    sizes and draws losses about the parabola, because resampling a few sizes works badly. `InputError` for a group
+    with fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]
@@ -53,10 +53,10 @@ def parabolas(
 
 
 def gains_over_dense(fits: pd.DataFrame) -> pd.DataFrame:
-    """What each sparsity gains at its best size, by the `parabolas` of one budget.
+    """The gain of each sparsity over dense at their best sizes, from the `parabolas` of one budget.
 
-    Columns S, gain (the loss of S = 0 less its own, nats) and error: half the 95 % interval of that difference, the two
-    fits being independent. `InputError` where S = 0 is missing.
+    Columns S, gain (the loss of S = 0 minus its own, nats) and error: half the 95 % interval of that difference of two
+    independent fits. `InputError` if S = 0 is missing.
     """
     half = (fits["L_high"] - fits["L_low"]).to_numpy(float) / 2
     dense = np.flatnonzero(fits["S"] == 0)
@@ -67,20 +67,22 @@ def gains_over_dense(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def parabola_scatter(table: pd.DataFrame, size: Size = "N") -> float:
-    """Standard deviation of the losses about the parabolas of `parabolas`, pooled over (S, C), in nats: noise between
-    seeds and what a parabola in size leaves out. `InputError` where no group has more than three runs."""
+    """Standard deviation of the losses about the parabolas of `parabolas`, pooled over (S, C), in nats.
+
+    It includes the noise between seeds and the misfit of a parabola. `InputError` if no group has more than three runs.
+    """
     squares, freedom = 0.0, 0
     for _, group in table.groupby(["S", *(["C"] if "C" in table else [])]):
         y = group["L"].to_numpy(float)
         squares += float(np.sum((y - vertex_of(feature(size, group[size]), y).fitted) ** 2))
         freedom += len(y) - 3
     if freedom <= 0:
-        raise InputError(f"{len(table)} runs leave nothing to see about parabolas of three numbers each")
+        raise InputError(f"{len(table)} runs are too few to estimate a scatter about parabolas of three numbers each")
     return float(np.sqrt(squares / freedom))
 
 
 class Vertex(NamedTuple):
-    """Where the least squares parabola in log size is lowest, as `lowest` has it, and the loss there."""
+    """The lowest point of the least squares parabola in log size, as `lowest` defines it, and the loss there."""
 
     at: float
     loss: float

@@ -1,4 +1,4 @@
-"""Why a parabola misses the optimum of a law, even without noise."""
+"""The bias of a parabola's vertex against a law's optimum, without noise."""
 
 import numpy as np
 
@@ -7,10 +7,10 @@ from moe_lib.laws.parabola import vertex_of
 
 
 def parabola_bias(budget: Budget, sparsity: float, offset: float, width: float, points: int = 7) -> float:
-    """How far a parabola's vertex misses the optimum of noise-free losses: log of vertex over true N*.
+    """Bias of a parabola's vertex on noise-free losses: log of the vertex over the true N*.
 
     The grid of `points` sizes spans a factor `width`, evenly in log N, with its middle at `offset` times the true N*.
-    Not zero even at offset 1, since a law is no parabola; worse off centre.
+    A law is not a parabola, so the bias is not zero even at offset 1; it grows off centre.
     """
     true = float(budget.best_size(sparsity))
     sizes = true * offset * np.geomspace(width**-0.5, width**0.5, points)

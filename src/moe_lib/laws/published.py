@@ -1,6 +1,6 @@
-"""Laws with printed coefficients, each with its source; numbers as printed, not refitted.
+"""Published laws, each with its source; coefficients as printed, not refitted.
 
-`second-hand` in a source says that the numbers were read in somebody else's text or code, not in the original.
+`second-hand` in a source means that we read the numbers in another text or code than the original.
 """
 
 from moe_lib.laws.parametric import CHINCHILLA, CLARK, FINE_GRAINED, FRANTAR, JOINT_MOE, SPARSITY, Law
@@ -26,7 +26,7 @@ BESIROGLU2024 = Law(
     CHINCHILLA,
     {"a": 482.01, "b": 2085.43, "e": 1.8172, "alpha": 0.3478, "beta": 0.3658},
     "Besiroglu et al. (2024), abstract (e and the rest come from two objectives)",
-    {"N": 16.2e9, "D": 318e9, "C": 1.3e22},  # the 240 points that they read off a figure of Hoffmann et al. (2022)
+    {"N": 16.2e9, "D": 318e9, "C": 1.3e22},  # 240 points that they extracted from a figure of Hoffmann et al. (2022)
     {"N": 57e6, "D": 0.82e9, "C": 1.4e18},
 )
 

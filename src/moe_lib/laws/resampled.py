@@ -1,7 +1,6 @@
-"""How sure a surface of Eq. 8 is: refits to resampled runs, what they say of its optima and of any statement, and what
-they would say if sparsity had no effect.
+"""Uncertainty of a surface of Eq. 8: refits to resampled runs, and fits as if sparsity had no effect.
 
-Runs of one cell (a size and a sparsity, several seeds) are drawn together.
+A cell is one size and sparsity with all its seeds; a resample draws whole cells.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ from moe_lib.paper import DEGREES
 
 @dataclass(frozen=True)
 class ResampledSurface:
-    """A surface and its refits, one a resample of the cells."""
+    """A surface and its refits, one per resample of the cells."""
 
     fitted: Surface
     again: tuple[Surface, ...]
@@ -28,7 +27,7 @@ class ResampledSurface:
     def best_size(self, sparsity: Iterable[float]) -> pd.DataFrame:
         """`Surface.best_size` with 95 % intervals of the size (`low`, `high`) and of its loss (`L_low`, `L_high`).
 
-        `bracketed` is the share of refits whose vertex lies inside the grid of sizes.
+        `bracketed` is the share of refits whose vertex is inside the grid of sizes.
         """
         sparsity = list(sparsity)
         return self._with_intervals(lambda surface: surface.best_size(sparsity), self.fitted.size)
@@ -39,7 +38,7 @@ class ResampledSurface:
         return self._with_intervals(lambda surface: surface.best_sparsity(n_params), "S")
 
     def share(self, holds: Callable[[Surface], bool]) -> float:
-        """Share of the refits of which a statement holds."""
+        """Share of the refits for which a statement holds."""
         return float(np.mean([holds(surface) for surface in self.again]))
 
     def interval(self, number: Callable[[Surface], float]) -> tuple[float, float, float]:
@@ -76,11 +75,11 @@ def without_effect(
     draws: int = 400,
     seed: int = 0,
 ) -> ResampledSurface:
-    """What Eq. 8 would find if sparsity did nothing: the same runs, with losses that depend on their `shape` alone.
+    """Fits of Eq. 8 as if sparsity had no effect: the same runs, with losses that depend only on their `shape`.
 
-    A shape's loss is its mean over all sparsities; each draw adds `noise` (standard deviation, nats; one number or one
-    a row). At a fixed budget sparse models of one shape have more parameters, so that some statements about N hold even
-    here.
+    A shape's loss is its mean over all sparsities; each draw adds `noise` (standard deviation, nats; one number, or
+    one per row). At a fixed budget sparse models of one shape have more parameters, so some statements about N hold
+    even here.
     """
     rng = np.random.default_rng(seed)
     flat = table.assign(L=table.groupby("shape")["L"].transform("mean"))
@@ -91,8 +90,10 @@ def without_effect(
 
 
 def among_runs(table: pd.DataFrame, n_params: Any, sparsity: Any, size: Size = "N") -> Array:
-    """Whether points of size and sparsity lie among the runs (in the convex hull of log size and -log(1-S)), so that a
-    surface interpolates there; booleans, arrays broadcast."""
+    """Whether points of size and sparsity are in the convex hull of the runs' log size and -log(1-S).
+
+    A surface interpolates there. Returns booleans; arrays broadcast.
+    """
     runs = np.column_stack([feature(size, table[size]), feature("S", table["S"])])
     scale = np.ptp(runs, axis=0)
     hull = Delaunay((runs - runs.min(axis=0)) / scale)

@@ -1,12 +1,12 @@
 """Active parameters of a size and a sparsity: the ideal share, or a family of real shapes.
 
-Eq. 6 speaks of N, D and S, a budget of C = 6 N_a D; which N_a belongs to (N, S) is a convention:
+Eq. 6 depends on N, D and S, a budget on C = 6 N_a D. The N_a of (N, S) is a convention:
 
-- `ideal`: N_a = (1 - S) N, everything is sparse.
+- `ideal`: N_a = (1 - S) N, as if all parameters were sparse.
 - `one-embedding`, `two-embeddings`: a Transformer with d_model / n_layers = 64, K/G = 1, E = 1/(1-S), vocabulary
-  50,432 (Appendix B), whose embedding and unembedding share one matrix or are two. Both N and N_a count them.
+  50,432 (Appendix B), with one matrix for embedding and unembedding, or two. Both N and N_a count them.
   Width and experts are continuous; norms are left out. With two matrices and d_model = 512, N_a / N is .065 at S = .98.
-  Other families of shapes give their own vocabulary and aspect, d_model / n_layers.
+  Other families of shapes pass their own vocabulary and aspect, d_model / n_layers.
 """
 
 from typing import Any
