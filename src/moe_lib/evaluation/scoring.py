@@ -61,7 +61,7 @@ class Score:
 def encode_request(tokenizer: Tokenizer, context: str | Sequence[str], continuation: str) -> Request:
     """A request from text: the end-of-text token, then the context (its parts encoded apart), then the continuation.
 
-    Raises `InputError` where no token is left to score.
+    Raises `InputError` if no token is left to score.
     """
     parts = [context] if isinstance(context, str) else context
     ids = [token for part in parts for token in tokenizer.encode(part, add_special_tokens=False).ids]

@@ -1,4 +1,4 @@
-// Numbers rounded to bfloat16, two by two as they lie in a product's sum over k: the even k's in the lower half of a
+// Numbers rounded to bfloat16, in pairs along a product's sum over k: the even k's in the lower half of a
 // pair, the odd k's in the upper. Where the processor has no dot product of pairs they are multiplied as floats.
 #pragma once
 #include "vector.h"

@@ -1,5 +1,5 @@
-// Routing, and the experts' GLUs on the tokens that were sent to them. Hidden values lie feature by feature, tokens
-// side by side, so that no weight has to be transposed and a block of tokens stays in the cache from end to end.
+// Routing, and the experts' GLUs on their tokens. Hidden values are stored by feature with adjacent tokens, so no weight
+// has to be transposed and a block of tokens stays in the cache throughout.
 #pragma once
 #include <vector>
 

@@ -17,7 +17,7 @@ extern "C" void linear_backward(
     product(columns(dy, n_rows), x, d, dw, d, n_rows, d, n, false, rounded);
 }
 
-constexpr long CHUNK = 64;   // tokens whose logits lie side by side
+constexpr long CHUNK = 64;   // tokens whose logits are adjacent
 constexpr long WORDS = 128;  // rows of the vocabulary whose logits for a chunk stay in the nearest cache
 
 // A register's tokens: their highest logit so far, and the sum of exp(logit - highest), with `n` logits more.

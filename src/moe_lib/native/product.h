@@ -1,5 +1,5 @@
 // C = A B or C += A B in float32, of A and B as they are or rounded to bfloat16. A's elements are broadcast, so that it
-// may lie in memory either way round; the rows of B and C are contiguous. A tile of C stays in registers while it is
+// may be stored in either order; the rows of B and C are contiguous. A tile of C stays in registers while it is
 // summed; the order of sums depends on the shape alone, so that the same input gives the same bits.
 #pragma once
 #include <vector>
@@ -7,7 +7,7 @@
 #include "bfloat16.h"
 
 template <class T = float>
-struct Strided {  // a matrix of which element (r, k) lies at `at[r * row + k * column]`
+struct Strided {  // a matrix with element (r, k) at `at[r * row + k * column]`
     const T* at;
     long row, column;
     Strided from(long r, long k) const { return {at + r * row + k * column, row, column}; }
