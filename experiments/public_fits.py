@@ -134,7 +134,7 @@ def gemstones() -> dict[str, Any]:
                     "e": float(np.exp(published["irreducible_error"])),
                 },
                 "ours": {
-                    "objective": fitted.objective,
+                    "objective": fitted.minimum,
                     "exponents": [fitted.coefficients[f"x_{size}"] for size in SIZES[kind]],
                     "e": fitted.coefficients["e"],
                 },
@@ -164,7 +164,7 @@ def clark() -> dict[str, Any]:
 
 
 def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, Any]:
-    ours = {"objective": fitted.objective, **fitted.coefficients}
+    ours = {"objective": fitted.minimum, **fitted.coefficients}
     counts = {"n": fitted.n, "starts": fitted.starts, "agreeing_starts": fitted.agreeing_starts}
     return {"fit": name, **counts, "published": published, "ours": ours}
 

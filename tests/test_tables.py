@@ -1,6 +1,7 @@
 """Tables of runs: what is wrong is named by row and column, and nothing vanishes unasked."""
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
-from moe_lib.tables import read_table, runs_for
+from moe_lib.table_files import read_table
+from moe_lib.tables import runs_for, without_incomplete
 
 GOOD = pd.DataFrame({"N": [1e8, 1e9, 1e10], "D": [1e9, 2e9, 3e9], "S": [0.0, 0.5, 0.9], "L": [3.0, 2.8, 2.6]})
 INPUTS = ("N", "D", "S")
@@ -40,8 +42,9 @@ def test_nested_json_is_reached_by_dots(tmp_path: Path) -> None:
         ("D", 1, -5, "row 1, column 'D': D = -5 has to be positive"),
         ("L", 2, np.nan, "row 2, column 'L': is empty"),
         ("L", 2, np.inf, "row 2, column 'L': L = inf has to be positive and finite"),
-        ("L", 3, "n/a", "row 3, column 'L': 'n/a' is no number"),
-        ("N", 1, "7B", "row 1, column 'N': '7B' is no number"),
+        ("L", 3, "n/a", "row 3, column 'L': 'n/a' is not a number"),
+        ("N", 1, "7X", "row 1, column 'N': '7X' is not a number"),
+        ("L", 1, "7B", "row 1, column 'L': '7B' is not a number"),
     ],
 )
 def test_a_wrong_cell_is_named(column: str, row: int, value: object, says: str) -> None:
@@ -75,6 +78,17 @@ def test_tokens_come_from_the_budget_where_they_are_missing() -> None:
     )
 
 
+def test_a_dense_law_takes_its_tokens_from_active_parameters_if_the_table_has_sparsity() -> None:
+    table = GOOD.drop(columns="D").assign(C=6e18)
+    found = runs_for(table, ("N", "D"))
+    assert np.allclose(found.columns["D"], 1e18 / ((1 - table["S"]) * table["N"]))
+    assert found.derived == ("D = C / (6 N_a) with N_a = (1 - S) N",)
+    assert runs_for(table.drop(columns="S"), ("N", "D")).derived == (
+        "D = C / (6 N), since the table has no S and no N_a",
+    )
+    assert runs_for(GOOD, INPUTS).derived == ()
+
+
 def test_active_parameters_are_the_ideal_share_unless_they_are_given() -> None:
     assert np.allclose(runs_for(GOOD, ("Na", "D", "S")).columns["Na"], (1 - GOOD["S"]) * GOOD["N"])
     assert np.allclose(runs_for(GOOD.assign(Na=[1e8, 6e8, 2e9]), ("Na", "D", "S")).columns["Na"], [1e8, 6e8, 2e9])
@@ -89,6 +103,56 @@ def test_what_was_dropped_is_counted_and_ties_go_together() -> None:
         runs_for(table, INPUTS, drop_highest=3)
 
 
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        ("1.5B", 1.5e9),
+        ("300 M", 3e8),
+        ("7_000_000", 7e6),
+        ("7,000,000", 7e6),
+        ("2k", 2e3),
+        ("1e9", 1e9),
+        ("0.5T", 5e11),
+    ],
+)
+def test_a_written_count_is_a_number(written: str, count: float) -> None:
+    table = GOOD.astype(object)
+    table.loc[0, "N"] = written
+    assert runs_for(table, INPUTS).columns["N"].iloc[0] == pytest.approx(count)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("runs.tsv", "N\tD\tL\n1e8\t1e9\t3.2\n1e9\t2e9\t2.9\n"),
+        ("runs.csv", "N;D;L\n1e8;1e9;3,2\n1e9;2e9;2,9\n"),
+        ("RUNS.CSV", "N,D,L\n1e8,1e9,3.2\n1e9,2e9,2.9\n"),
+        ("bom.csv", "\ufeffN,D,L\n1e8,1e9,3.2\n1e9,2e9,2.9\n"),
+        ("quoted.csv", '"N","D","L"\n"100,000,000",1e9,3.2\n1B,2e9,2.9\n'),
+    ],
+)
+def test_tables_as_people_have_them_are_read(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    found = runs_for(read_table(tmp_path / name), ("N", "D")).columns
+    assert found.to_numpy().tolist() == [[1e8, 1e9, 3.2], [1e9, 2e9, 2.9]]
+
+
+@pytest.mark.parametrize("text", ["N,L\n1e8,3\n1e9,2\n", '{"N": 1e8, "L": 3}\n{"N": 1e9, "L": 2}\n'])
+def test_a_table_comes_through_standard_input(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert runs_for(read_table("-"), ("N",)).columns["L"].tolist() == [3, 2]
+
+
+def test_incomplete_rows_are_left_out_if_asked_and_rows_keep_their_numbers() -> None:
+    table = pd.concat([GOOD, GOOD]).reset_index(drop=True).astype(object)
+    table.loc[1, "L"], table.loc[3, "S"] = np.nan, 1.0
+    complete, skipped = without_incomplete(table, INPUTS)
+    assert (len(complete), list(skipped)) == (4, [1, 3])
+    complete.loc[4, "N"] = -1
+    with pytest.raises(InputError, match="row 5, column 'N'"):
+        runs_for(complete, INPUTS)
+
+
 BROKEN = {"a.csv": b"", "b.csv": b"N,L\n", "c.jsonl": b"{not json\n", "d.parquet": b"x", "e.csv": b"\xff\xfe\n"}
 
 
@@ -100,7 +164,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(GOOD.to_csv().encode(), mtime=0)
     for name, content in {"cut": whole[:-20], "damaged": whole[:20] + b"\xff\xff\xff" + whole[23:]}.items():
         (tmp_path / f"{name}.csv.gz").write_bytes(content)
-        with pytest.raises(InputError, match=rf"{name}\.csv\.gz: is no csv table"):
+        with pytest.raises(InputError, match=rf"{name}\.csv\.gz: is not a csv table"):
             read_table(tmp_path / f"{name}.csv.gz")
     with pytest.raises(InputError, match="has to end in"):
         read_table(tmp_path / "a.txt")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moe_lib.cli.laws import parse_names
+from moe_lib.cli.options import parse_names
 from moe_lib.errors import InputError
-from moe_lib.fitting import fit_table
-from moe_lib.laws.parametric import CHINCHILLA, Law
+from moe_lib.fitting import Request, fit_table
+from moe_lib.laws.parametric import CHINCHILLA, SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025
 
 TRUTH = Law(CHINCHILLA, {"a": 400.0, "b": 2000.0, "e": 1.8, "alpha": 0.35, "beta": 0.37})
@@ -39,6 +39,7 @@ def file(runs: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COLUMNS = "N=params,C=flops,L=loss"
+NAMES = {"N": "params", "C": "flops", "L": "loss"}
 
 
 def test_fit_prints_its_contract(file: Path) -> None:
@@ -57,7 +58,7 @@ def test_fit_prints_its_contract(file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--law", "kaplan"], "law = 'kaplan' cannot be fitted"),
+        (["--law", "nobody"], "law = 'nobody' cannot be fitted"),
         (["--law", "chinchilla", "--columns", "N=size"], "column 'size' for N is not in the table"),
         (
             ["--law", "chinchilla", "--columns", COLUMNS, "--objective", "mae"],
@@ -65,7 +66,7 @@ def test_fit_prints_its_contract(file: Path) -> None:
         ),
         (["--law", "chinchilla", "--columns", COLUMNS, "--starts", "table2"], "starts = 'table2' has to be grid"),
         (["--law", "chinchilla", "--columns", COLUMNS, "--cluster", "seed"], "cluster = 'seed' is not in the table"),
-        (["--law", "chinchilla", "--columns", COLUMNS, "--drop-highest", "32"], "needs at least 5 runs, here are 4"),
+        (["--law", "chinchilla", "--columns", COLUMNS, "--drop-highest", "32"], "needs at least 7 runs, here are 4"),
         (["--law", "sparsity", "--columns", COLUMNS], "column 'S' for S is not in the table"),
     ],
 )
@@ -108,11 +109,20 @@ def test_a_wrong_question_ends_with_one_sentence_and_code_2(arguments: list[str]
     assert done.stderr.count("\n") == 1
 
 
+def test_help_and_error_list_the_same_laws() -> None:
+    error = moe_lib("optimum", "--law", "nobody", "--flops", "1e20").stderr
+    said = " ".join(moe_lib("optimum", "--help").stdout.split())
+    listed = error.split("has to be one of ")[1].split(", ours")[0].split(", ")
+    assert len(listed) >= 5
+    assert all(name in said for name in listed)
+
+
 def test_an_interval_that_the_runs_do_not_give_is_null_and_said(runs: pd.DataFrame) -> None:
     flat = runs.assign(loss=2 + 0.01 * np.random.default_rng(1).standard_normal(len(runs)))
-    report = fit_table(flat, "chinchilla", {"N": "params", "C": "flops", "L": "loss"}, resamples=10)
-    assert report.unidentified
-    for name in report.unidentified:
+    report = fit_table(flat, Request(CHINCHILLA, NAMES, resamples=10))
+    lost = [name for name, known in report.known.items() if not (known.low or known.high)]
+    assert lost
+    for name in lost:
         assert report.contract["intervals"][name] is None
         assert any(note.startswith(f"{name} is not identified") for note in report.notes)
     json.dumps(report.contract, allow_nan=False)
@@ -122,11 +132,11 @@ def test_an_interval_that_the_runs_do_not_give_is_null_and_said(runs: pd.DataFra
 def test_an_empty_cluster_is_named_by_its_row(filled: list[str], row: int, runs: pd.DataFrame) -> None:
     labelled = runs.assign(seed=pd.Series(filled, dtype=object))
     with pytest.raises(InputError, match=f"row {row}, column 'seed': is empty and has to hold a label"):
-        fit_table(labelled, "chinchilla", {"N": "params", "C": "flops", "L": "loss"}, resamples=2, cluster="seed")
+        fit_table(labelled, Request(CHINCHILLA, NAMES, resamples=2, cluster="seed"))
 
 
 def test_table_2_says_how_it_treats_the_linear_part(table_of_equation_6: pd.DataFrame) -> None:
-    notes = fit_table(table_of_equation_6, "sparsity", starts="table2").notes
+    notes = fit_table(table_of_equation_6, Request(SPARSITY, starts="table2")).notes
     assert "5,400 exponent cells" in notes[0]
     assert "437,400 starts" in notes[0]
     assert "non-negative least squares" in notes[0]
@@ -144,3 +154,7 @@ def test_a_pair_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="has to be SYMBOL=COLUMN"):
         parse_names(text)
     assert parse_names("N=Model Size, L=loss") == {"N": "Model Size", "L": "loss"}
+
+
+def test_a_column_with_a_comma_is_named_in_quotes() -> None:
+    assert parse_names("""N="size, total", L='loss, nats',D=d""") == {"N": "size, total", "L": "loss, nats", "D": "d"}

@@ -6,8 +6,8 @@ import pytest
 from moe_lib.accounting import CONVENTIONS, Convention, count_parameters
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.laws.optimum import Budget, optimum
-from moe_lib.laws.published import ABNAR2025, BESIROGLU2024, CLARK2022, HOFFMANN2022, KRAJEWSKI2024
+from moe_lib.laws.optimum import Budget, optimum, short_sparsity
+from moe_lib.laws.published import ABNAR2025, BESIROGLU2024, CLARK2022, FRANTAR2024, HOFFMANN2022, KRAJEWSKI2024
 from moe_lib.laws.shapes import active_params
 from moe_lib.paper import BUDGETS, SPARSITIES
 
@@ -96,9 +96,32 @@ def test_the_band_holds_what_loses_less_than_a_hundredth() -> None:
 
 def test_leaving_the_data_is_said() -> None:
     said = " ".join(optimum(ABNAR2025, 1e21, convention="two-embeddings").warnings)
-    assert "beyond S = 0.98" in said
-    assert "beyond 1.5e+10" in said
+    assert "is above 0.98, the sparsest that the law was fitted on" in said
+    assert "is above 1.5e+10, the largest that the law was fitted on" in said
     assert "taking active parameters away" in " ".join(optimum(ABNAR2025, 1e22, sparsity=0.0).warnings)
+
+
+def test_a_law_warns_below_and_above_its_data() -> None:
+    for flops, said in (
+        (1e5, "C = 1e+05 is below 3e+19, the smallest"),
+        (1e45, "C = 1e+45 is above 1e+21, the largest"),
+    ):
+        assert said in " ".join(optimum(ABNAR2025, flops).warnings)
+    assert "smaller than a language model is" in " ".join(optimum(FRANTAR2024, 1e5).warnings)
+    assert "D = " in " ".join(optimum(HOFFMANN2022, 1e45).warnings)
+
+
+def test_a_sparsity_or_size_that_was_chosen_is_not_an_end_of_the_search() -> None:
+    said = " ".join(
+        optimum(ABNAR2025, 1e20, sparsity=1 - 1e-9).warnings + optimum(ABNAR2025, 1e20, n_params=1e5).warnings
+    )
+    assert "end of the search" not in said
+    assert "end of the search" in " ".join(optimum(ABNAR2025, 1e5).warnings)
+
+
+def test_a_sparsity_close_to_one_is_not_written_as_one() -> None:
+    assert short_sparsity(1 - 1e-9) == "1 - 1e-09"
+    assert short_sparsity(0.98) == "0.98"
 
 
 def test_what_cannot_be_asked_is_refused() -> None:

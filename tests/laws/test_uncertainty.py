@@ -7,18 +7,14 @@ import pandas as pd
 import pytest
 
 from moe_lib.errors import InputError
+from moe_lib.laws.identification import not_identified
 from moe_lib.laws.parametric import CHINCHILLA, SPARSITY, SPARSITY_NO_C, Law
+from moe_lib.laws.polish import polish
+from moe_lib.laws.profiles import profile
 from moe_lib.laws.published import ABNAR2025
-from moe_lib.laws.solver import Fit, fit, polish
-from moe_lib.laws.uncertainty import (
-    bootstrap,
-    compare,
-    condition_number,
-    leave_out,
-    not_identified,
-    profile,
-    standard_errors,
-)
+from moe_lib.laws.solver import Fit, fit
+from moe_lib.laws.uncertainty import bootstrap, condition_number, standard_errors
+from moe_lib.laws.validation import compare, grow, leave_out
 
 TRUTH = Law(CHINCHILLA, {"a": 400.0, "b": 2000.0, "e": 1.8, "alpha": 0.35, "beta": 0.37})
 
@@ -74,7 +70,7 @@ def test_the_number_of_processes_changes_nothing(dense_fit: Fit) -> None:
 
 def test_a_profile_is_lowest_at_the_fit_and_never_below(dense_fit: Fit) -> None:
     curve = profile(dense_fit, "beta")
-    assert curve["objective"].min() == pytest.approx(dense_fit.objective, rel=1e-9)
+    assert curve["objective"].min() == pytest.approx(dense_fit.minimum, rel=1e-9)
     assert curve["statistic"].iloc[0] > 3.84 < curve["statistic"].iloc[-1]
     with pytest.raises(InputError, match="exponent = 'gamma' has to be one of alpha, beta"):
         profile(dense_fit, "gamma")
@@ -94,7 +90,7 @@ def test_equation_6_does_not_identify_its_constants_from_noisy_runs(noisy_fit: F
     fitted = noisy_fit
     assert {"c", "e", "lambda"} & not_identified(fitted).keys()
     assert condition_number(fitted) > 1e3
-    assert fitted.objective / fitted.n < 1e-5  # the fit itself is as good as the noise
+    assert fitted.minimum / fitted.n < 1e-5  # the fit itself is as good as the noise
 
 
 def test_resamples_of_a_lost_constant_know_that_it_may_come_back(noisy_fit: Fit) -> None:
@@ -112,7 +108,7 @@ def test_a_profile_brings_back_what_the_fit_has_lost(table3_runs: pd.DataFrame) 
     coefficients, exponents = SPARSITY.internal(ABNAR2025.values | {"lambda": float(row["lambda"])})
     start = np.concatenate([np.log(coefficients), exponents])
     free = np.array([name != "lambda" for name in SPARSITY.coefficients + SPARSITY.exponents])
-    from_truth = fitted.problem.value(polish(fitted.problem, start, free))
+    from_truth = polish(fitted.problem, start, free).minimum
     assert row["objective"] <= from_truth * (1 + 1e-3)
 
 
@@ -137,3 +133,14 @@ def test_the_published_standard_errors_of_chinchilla_come_back(epoch_fits: Modul
     errors = epoch_fits.epoch(resamples=200, workers=1)["standard_errors"]
     for name in ("alpha", "beta", "e"):
         assert errors["ours"][name] == pytest.approx(errors["published"][name], rel=0.2), name
+
+
+def test_an_ordered_hold_out_grows_and_says_how_far_it_reaches(dense_fit: Fit) -> None:
+    table = grow(dense_fit, dense_fit.columns["D"])
+    assert (table["distance"] > 1).all()
+    assert table["up_to"].is_monotonic_increasing
+    last = table.iloc[-1]
+    assert (last["n_fitted"], last["n"]) == (56, 8)
+    assert last["rmse"] < 0.02
+    with pytest.raises(InputError, match="nothing can be held out"):
+        grow(dense_fit, np.ones(dense_fit.n))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from moe_lib.analysis.runs import SURFACES, surface_runs
 from moe_lib.errors import InputError
+from moe_lib.laws.optimum import has_optimum
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import PUBLISHED
 from moe_lib.laws.solver import Fit, fit
@@ -16,7 +17,8 @@ def law_named(name: str, ledger: Path) -> Law:
     if name in PUBLISHED:
         return PUBLISHED[name]
     if name != "ours":
-        raise InputError(f"law = {name!r} has to be one of {', '.join(PUBLISHED)} or ours")
+        printed = ", ".join(printed for printed, law in PUBLISHED.items() if has_optimum(law))
+        raise InputError(f"law = {name!r} has to be one of {printed}, ours, or a file of moe-lib fit --out (.json)")
     return law_of_ours(ledger)[0]
 
 

@@ -12,14 +12,18 @@ Shapes: n runs, k terms (one coefficient each), m exponents. Everything is float
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from moe_lib.errors import InputError
+
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+STEEPEST = 6.0  # exponent, either sign, that a search reaches by itself; the steepest in print that we know is 5
 
 
 class Columns(Protocol):
@@ -41,7 +45,12 @@ class Basis(Protocol):
 
 
 class Form(Protocol):
-    """What the solver asks of a law: names, a grid of starts, and a basis at given inputs."""
+    """What the solver asks of a law: names, a grid of starts, and a basis at given inputs.
+
+    `bounds` are of exponents, and of coefficients where a form has any. `constants` are the coefficients of terms
+    without exponents. `printed` gives internal names the names in print that they mostly move, if these differ.
+    `outer` is the exponent to which the sum of all terms is raised, if there is one.
+    """
 
     @property
     def name(self) -> str: ...
@@ -55,6 +64,14 @@ class Form(Protocol):
     def exponents(self) -> tuple[str, ...]: ...
     @property
     def grid(self) -> Mapping[str, tuple[float, ...]]: ...
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]: ...
+    @property
+    def constants(self) -> frozenset[str]: ...
+    @property
+    def printed(self) -> Mapping[str, str]: ...
+    @property
+    def outer(self) -> str | None: ...
     def bind(self, columns: Columns) -> Basis: ...
     def named(self, coefficients: Array, exponents: Array) -> dict[str, float]: ...
     def internal(self, values: Mapping[str, float]) -> tuple[Array, Array]: ...
@@ -68,13 +85,14 @@ def feature(name: str, values: Any) -> Array:
 
 @dataclass(frozen=True)
 class Linear:
-    """A basis whose logarithm is linear in the exponents; `monomials` is `[m, k, n]`."""
+    """A basis whose logarithm is linear in the exponents: `monomials` `[m, k, n]`, and an `offset` `[k, n]`."""
 
     monomials: Array
+    offset: Array | float = 0.0
 
     def log_terms(self, exponents: Array) -> Array:
         m, k, n = self.monomials.shape
-        return np.asarray((exponents @ self.monomials.reshape(m, k * n)).reshape(k, n))
+        return np.asarray((exponents @ self.monomials.reshape(m, k * n)).reshape(k, n) + self.offset)
 
     def jacobian(self, exponents: Array) -> Array:
         return self.monomials
@@ -93,6 +111,7 @@ class Posynomial:
     grid: Mapping[str, tuple[float, ...]]
     source: str = ""
     target: str = "L"
+    outer: str | None = None
 
     @cached_property
     def coefficients(self) -> tuple[str, ...]:
@@ -108,6 +127,28 @@ class Posynomial:
     def inputs(self) -> tuple[str, ...]:
         """Columns that a run has to have, in the order in which `Law.loss` takes them."""
         return ordered({part for term in self.terms.values() for product in term.values() for part in _parts(product)})
+
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """Coefficients of terms without exponents."""
+        return frozenset(name for name, term in self.terms.items() if not term)
+
+    @property
+    def printed(self) -> Mapping[str, str]:
+        """Every internal name is printed as it is."""
+        return {}
+
+    @cached_property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Lowest and highest value of every exponent in a search.
+
+        A loss falls with size and data, so an exponent of one of these alone never makes its term grow. Without that, a
+        search may raise a term to the power 300 to pass through a single run.
+        """
+        return {
+            name: _bounds({term[name] for term in self.terms.values() if name in term}, self.target)
+            for name in self.exponents
+        }
 
     def bind(self, columns: Columns) -> Basis:
         """The terms at the inputs of `columns`."""
@@ -150,10 +191,39 @@ class Posynomial:
         )
 
 
+def tied(form: Posynomial, pairs: Mapping[str, str]) -> Posynomial:
+    """The form with some exponents equal to others: `{"beta": "alpha"}` leaves alpha alone.
+
+    `InputError` for a name that is not an exponent of the form, or two exponents of one term.
+    """
+    for name in (*pairs, *pairs.values()):
+        if name not in form.exponents or name == form.outer:
+            raise InputError(f"tie: {name!r} has to be one of the exponents {', '.join(form.exponents)}")
+    terms: dict[str, dict[str, str]] = {}
+    for coefficient, term in form.terms.items():
+        renamed = [(pairs.get(name, name), product) for name, product in term.items()]
+        terms[coefficient] = dict(renamed)
+        if len(terms[coefficient]) < len(renamed):
+            raise InputError(
+                f"tie: the term of {coefficient} has both exponents; only those of different terms can be equal"
+            )
+    return replace(form, terms=terms, grid={name: axis for name, axis in form.grid.items() if name not in pairs})
+
+
 def ordered(inputs: set[str]) -> tuple[str, ...]:
     """Inputs in the order in which laws take them."""
     order = ("N", "Na", "D", "S", "G", "C")
     return tuple(x for x in order if x in inputs) + tuple(sorted(inputs - set(order)))
+
+
+def _bounds(products: set[str], target: str) -> tuple[float, float]:
+    """Of an exponent that acts on `products`."""
+    sizes = target == "L" and not any("*" in product or product.lstrip("-") in ("S", "E", "G") for product in products)
+    falling = {product.startswith("-") for product in products}
+    return (
+        0.0 if sizes and falling == {True} else -STEEPEST,
+        0.0 if sizes and falling == {False} else STEEPEST,
+    )
 
 
 def _parts(product: str) -> list[str]:

@@ -17,7 +17,8 @@ from moe_lib.laws.basis import Array, Linear, Posynomial
 from moe_lib.laws.objective import Objective
 from moe_lib.laws.optimum import LARGEST, SMALLEST, Budget
 from moe_lib.laws.parametric import Law
-from moe_lib.laws.solver import law_at, make_problem, polish
+from moe_lib.laws.polish import polish
+from moe_lib.laws.solver import law_at, make_problem
 from moe_lib.paper import BUDGETS, HUBER_DELTA, SPARSITIES
 
 STEP = 1e-6
@@ -36,10 +37,11 @@ def slopes(law: Law, n_params: float, n_tokens: float, sparsity: float) -> dict[
 def size_where_inactivity_helps(law: Law, sparsity: float) -> float:
     """N above which dL/dS < 0 at fixed N and D: taking active parameters away, all else equal, lowers the loss.
 
-    From lambda c e^(lambda s) + delta d e^(delta s) N^(-gamma) = 0; infinite where lambda is not negative.
+    From lambda c e^(lambda s) + delta d e^(delta s) N^(-gamma) = 0; infinite where lambda is not negative, or where
+    there is no c-term.
     """
     v = law.values
-    if v["lambda"] >= 0:
+    if v["lambda"] >= 0 or v["c"] == 0:
         return float("inf")
     ratio = v["delta"] * v["d"] / (-v["lambda"] * v["c"])
     return float((ratio * (1 - sparsity) ** (v["lambda"] - v["delta"])) ** (1 / v["gamma"]))
@@ -179,7 +181,8 @@ def held_out_errors_expected(
     start, rng, rows = np.concatenate([np.log(coefficients), exponents]), np.random.default_rng(seed), []
     for _ in range(times):
         observed = truth * np.exp(noise * rng.standard_normal(len(truth)))
-        x = polish(make_problem(law.form, kept | {"L": observed[~out]}, Objective("huber", HUBER_DELTA)), start)
+        problem = make_problem(law.form, kept | {"L": observed[~out]}, Objective("huber", HUBER_DELTA))
+        x = polish(problem, start).x
         predicted = law_at(law.form, x).loss(*(table[name].to_numpy()[out] for name in ("N", "D", "S")))
         rows.append(
             {

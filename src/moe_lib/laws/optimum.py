@@ -18,6 +18,8 @@ from moe_lib.laws.shapes import active_params
 
 SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
 SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one expert of a billion
+TINY = 1e4  # active parameters below which no language model is meant
+NEAR = 1e-6  # relative distance within which a value is at a limit
 INDIFFERENCE = 0.01  # nats a token
 
 
@@ -38,6 +40,11 @@ class Optimum:
     warnings: tuple[str, ...] = ()
 
 
+def has_optimum(law: Law) -> bool:
+    """Whether a budget has an optimum under a law: one in N, D and S, of which it needs D."""
+    return "D" in law.form.inputs and set(law.form.inputs) <= {"N", "Na", "D", "S"}
+
+
 @dataclass(frozen=True)
 class Budget:
     """A law at a training budget of `flops`, under one convention of N_a."""
@@ -51,8 +58,7 @@ class Budget:
             raise InputError(f"flops = {self.flops:g} has to be positive and finite")
         if self.convention not in CONVENTIONS:
             raise InputError(f"convention = {self.convention!r} has to be one of {', '.join(CONVENTIONS)}")
-        beyond = [x for x in self.law.form.inputs if x not in ("N", "Na", "D", "S")]
-        if beyond or "D" not in self.law.form.inputs:
+        if not has_optimum(self.law):
             raise InputError(f"law = {self.law.form.name} has no optimum of a budget: it has to be a law in N, D and S")
 
     @property
@@ -143,10 +149,11 @@ def optimum(
     if sparsity and not budget.sparse:
         raise InputError(f"sparsity = {sparsity:g} has to be 0 or left out: {law.form.name} is a law of dense models")
     largest = max_params or LARGEST
+    free: tuple[str, ...] = ("N", "S")
     if n_params is not None:
-        n, s = float(n_params), float(budget.best_sparsity(n_params))
+        n, s, free = float(n_params), float(budget.best_sparsity(n_params)), ("S",)
     elif sparsity is not None:
-        n, s = float(budget.best_size(sparsity, largest)), sparsity
+        n, s, free = float(budget.best_size(sparsity, largest)), sparsity, ("N",)
     else:
         n, s = budget.best(largest)
     band = (s, s) if sparsity is not None or not budget.sparse else _band(budget, n, s, n_params, largest)
@@ -157,7 +164,7 @@ def optimum(
         n_tokens=float(budget.tokens(n, s)),
         loss=float(budget.loss(n, s)),
         band=band,
-        warnings=warnings_of(budget, n, s),
+        warnings=warnings_of(budget, n, s, free),
     )
 
 
@@ -181,24 +188,41 @@ def _band(budget: Budget, n: float, s: float, fixed: float | None, largest: floa
     return float(-np.expm1(-crossing(best, 0.0))), float(-np.expm1(-crossing(best, SPARSEST)))
 
 
-def warnings_of(budget: Budget, n: float, s: float) -> tuple[str, ...]:
-    """Where a recommendation leaves the data of its law, or the law contradicts common sense; one sentence each."""
-    limits = budget.law.limits or {}
-    found = []
-    if s > limits.get("S", 1):
-        found.append(
-            f"1 - S = {1 - s:.3g} lies beyond S = {limits['S']:g}, the sparsest model that the law was fitted on"
-        )
-    if n > limits.get("N", np.inf):
-        found.append(f"N = {n:.3g} lies beyond {limits['N']:.3g}, the largest model that the law was fitted on")
-    if n <= SMALLEST * 1.001 or n >= LARGEST * 0.999:
+def warnings_of(budget: Budget, n: float, s: float, free: tuple[str, ...] = ("N", "S")) -> tuple[str, ...]:
+    """Where a recommendation leaves the data of its law, or the law contradicts common sense; one sentence each.
+
+    `free` are those of N and S that were searched for.
+    """
+    law, found = budget.law, []
+    active = float(budget.active(n, s))
+    values = {"S": s, "N": n, "Na": active, "D": float(budget.tokens(n, s)), "C": budget.flops}
+    for name, value in values.items():
+        if value > (limit := (law.limits or {}).get(name, np.inf)) * (1 + NEAR):
+            found.append(_beyond(name, value, limit, "above", "sparsest" if name == "S" else "largest"))
+        if value < (limit := (law.least or {}).get(name, 0)) * (1 - NEAR):
+            found.append(_beyond(name, value, limit, "below", "smallest"))
+    if active < TINY:
+        found.append(f"N_a = {active:.3g} is smaller than a language model is, so the law means nothing here")
+    if "N" in free and (n <= SMALLEST * 1.001 or n >= LARGEST * 0.999):
         found.append(f"N = {n:.3g} is the end of the search between {SMALLEST:g} and {LARGEST:g}")
-    if s >= -np.expm1(-SPARSEST) * (1 - 1e-12):
+    if "S" in free and s >= -np.expm1(-SPARSEST) * (1 - 1e-12):
         found.append("S is the end of the search at 1 - 1e-9: the law asks for ever more sparsity")
-    if budget.law.form.inputs == ("N", "D", "S"):
-        d = float(budget.tokens(n, s))
+    if law.form.inputs == ("N", "D", "S"):
+        d = values["D"]
         step = 1e-6
-        here, there = budget.law.loss(n, d, s), budget.law.loss(n, d, s + step * (1 - s))
+        here, there = law.loss(n, d, s), law.loss(n, d, s + step * (1 - s))
         if there < here:
             found.append("here the law says that taking active parameters away at the same N and D lowers the loss")
     return tuple(found)
+
+
+def _beyond(name: str, value: float, limit: float, side: str, end: str) -> str:
+    symbol, (shown, edge) = name.replace("Na", "N_a"), (f"{value:.3g}", f"{limit:.3g}")
+    if name == "S":
+        shown, edge = short_sparsity(value), f"{limit:g}"
+    return f"{symbol} = {shown} is {side} {edge}, the {end} that the law was fitted on"
+
+
+def short_sparsity(sparsity: float) -> str:
+    """S to six digits, and as 1 - (1-S) if these would all be nines."""
+    return f"{sparsity:.6g}" if 1 - sparsity >= 1e-4 else f"1 - {1 - sparsity:.3g}"

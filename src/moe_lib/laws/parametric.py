@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from moe_lib.errors import InputError
-from moe_lib.laws.basis import Array, Columns, Form, Posynomial
+from moe_lib.laws.basis import STEEPEST, Array, Columns, Form, Posynomial
 from moe_lib.laws.saturating import Saturating
 
 POWERS = (0.25, 0.5, 0.75, 1.0)
@@ -97,6 +97,44 @@ CLARK = Saturating(
     base_10=True,
 )
 
+COMPUTE = Posynomial(
+    "compute", {"k": {"a": "-C"}, "e": {}}, {"a": DENSE_GRID}, "L = e + k / C^a: the loss of a family of good runs"
+)
+
+
+@dataclass(frozen=True)
+class Kaplan(Posynomial):
+    """((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D as (a N^(-p) + b D^(-1))^q."""
+
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """The power of D is one."""
+        return {**super().bounds, "one": (1.0, 1.0), "q": (0.01, STEEPEST)}
+
+    @property
+    def printed(self) -> Mapping[str, str]:
+        """What the internal values mostly move."""
+        return {"a": "N_c", "b": "D_c", "p": "alpha_N", "q": "alpha_D"}
+
+    def named(self, coefficients: Array, exponents: Array) -> dict[str, float]:
+        """Values under the names in print."""
+        (a, b), (p, _, q) = coefficients.tolist(), exponents.tolist()
+        return {"N_c": a ** (1 / p) if p else float("inf"), "D_c": b, "alpha_N": p * q, "alpha_D": q}
+
+    def internal(self, values: Mapping[str, float]) -> tuple[Array, Array]:
+        """Coefficients `[k]` and exponents `[m]` from the names in print."""
+        p = values["alpha_N"] / values["alpha_D"]
+        return np.array([values["N_c"] ** p, values["D_c"]]), np.array([p, 1.0, values["alpha_D"]])
+
+
+KAPLAN = Kaplan(
+    "kaplan",
+    {"a": {"p": "-N"}, "b": {"one": "-D"}},
+    {"p": (0.4, 0.7, 1.0, 1.3), "one": (1.0,), "q": (0.05, 0.1, 0.2, 0.4)},
+    "Kaplan et al. (2020), Eq. 1.5",
+    outer="q",
+)
+
 POWER_LAW = Posynomial("power-law", {"k": {"a": "C"}}, {"a": (0.0, 0.5, 1.0)}, "Eq. 1: N* = k C^a", target="N")
 
 FORMS: dict[str, Form] = {
@@ -110,6 +148,8 @@ FORMS: dict[str, Form] = {
         FINE_GRAINED,
         JOINT_MOE,
         CLARK,
+        KAPLAN,
+        COMPUTE,
         POWER_LAW,
     )
 }
@@ -134,10 +174,13 @@ class Law:
     def loss(self, *inputs: Any, **named: Any) -> Array:
         """Predicted loss; `InputError` where an input is missing or leaves the law's domain."""
         columns, shape = self._columns(inputs, named)
-        return np.asarray(self._terms(columns).sum(axis=0).reshape(shape))[()]
+        total = self._terms(columns).sum(axis=0)
+        if self.form.outer is not None:
+            total = total ** self._internal[1][self.form.exponents.index(self.form.outer)]
+        return np.asarray(total.reshape(shape))[()]
 
     def terms(self, *inputs: Any, **named: Any) -> dict[str, Array]:
-        """What each term adds to the loss, by the name of its coefficient."""
+        """What each term adds to the loss (or to the sum that is raised to a power), by the name of its coefficient."""
         columns, shape = self._columns(inputs, named)
         return {
             name: np.asarray(term.reshape(shape))[()]

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from moe_lib.laws.basis import Array, Basis, Columns, Linear, Posynomial, feature, ordered
 
 SHAPE = ("log_q", "log_m")
+SHAPE_BOUNDS = (-30.0, 5.0)  # E_start and E_max between 1/150 and 1e13
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,16 @@ class Saturating(Posynomial):
     def inputs(self) -> tuple[str, ...]:
         """As of a posynomial; the number of experts comes from the sparsity."""
         return ordered({"S" if x == "E" else x for x in super().inputs})
+
+    @property
+    def printed(self) -> Mapping[str, str]:
+        """What the shape of the saturation mostly moves."""
+        return {"log_q": "E_start", "log_m": "E_max"}
+
+    @cached_property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """As of a posynomial, and wide ones for the shape of the saturation."""
+        return {**super().bounds, **dict.fromkeys(SHAPE, SHAPE_BOUNDS)}
 
     def bind(self, columns: Columns) -> Basis:
         """The terms at the inputs of `columns`."""

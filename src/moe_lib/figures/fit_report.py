@@ -1,0 +1,83 @@
+"""Figures of a fit to anybody's table: observed against predicted, residuals, profiles, the optimum with its cloud."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from moe_lib.errors import InputError
+from moe_lib.figures.laws import law_surface, profiles
+from moe_lib.figures.style import INK, MUTED, log_inverse_density, new_figure, sparsity_axis
+from moe_lib.laws.optimum import Budget
+from moe_lib.laws.parametric import Law
+from moe_lib.laws.uncertainty import Resamples
+
+CLOUD = 200  # refits whose optima are drawn
+
+
+def write_figures(
+    folder: Path,
+    law: Law,
+    resamples: Resamples | None,
+    runs: pd.DataFrame,
+    curves: Mapping[str, pd.DataFrame],
+) -> list[Path]:
+    """Write observed.png, residuals.png, profiles.png and, for a law in N, D and S, optimum.png; the paths written."""
+    made = {"observed": observed(law, runs), "residuals": residuals(law, runs)}
+    if curves:
+        made["profiles"] = profiles(curves)
+    if law.form.inputs == ("N", "D", "S"):
+        made["optimum"] = optimum(law, resamples, runs)
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in made.items():
+            paths.append(folder / f"{name}.png")
+            figure.savefig(paths[-1], dpi=150)
+    except OSError as error:
+        raise InputError(f"plot = {folder}: cannot be written ({error.strerror or error})") from None
+    return paths
+
+
+def observed(law: Law, runs: pd.DataFrame) -> Figure:
+    """Observed against predicted target; a perfect law puts every run on the line."""
+    figure, axes = new_figure("half")
+    ends = [runs[law.form.target].min(), runs[law.form.target].max()]
+    axes.plot(ends, ends, color=MUTED, lw=0.9)
+    axes.plot(_predicted(law, runs), runs[law.form.target], "o", color=INK, ms=3.5, mew=0)
+    axes.set(xlabel=f"predicted {law.form.target}", ylabel=f"observed {law.form.target}")
+    return figure
+
+
+def residuals(law: Law, runs: pd.DataFrame) -> Figure:
+    """Residuals of the log of the target, percent, against every input."""
+    inputs = law.form.inputs
+    figure, row = new_figure("full", height=2.9, columns=len(inputs), sharey=True, squeeze=False)
+    off = 100 * np.log(_predicted(law, runs) / runs[law.form.target].to_numpy())
+    for axes, name in zip(row[0], inputs, strict=True):
+        axes.axhline(0, color=MUTED, lw=0.9)
+        axes.plot(log_inverse_density(runs[name]) if name == "S" else runs[name], off, "o", color=INK, ms=3.5, mew=0)
+        axes.set_xlabel(name)
+        if name == "S":
+            sparsity_axis(axes.xaxis, (0, 0.75, 0.95))
+        else:
+            axes.set_xscale("log")
+    row[0, 0].set_ylabel("predicted - observed (%)")
+    return figure
+
+
+def optimum(law: Law, resamples: Resamples | None, runs: pd.DataFrame) -> Figure:
+    """Contours of the loss at the runs' largest budget, and the optimum of every bootstrap refit."""
+    flops = float((6 * (1 - runs["S"]) * runs["N"] * runs["D"]).max())
+    cloud = None
+    if resamples is not None:
+        best = [Budget(one, flops).best(float(runs["N"].max())) for one in resamples.laws[:CLOUD]]
+        cloud = pd.DataFrame(best, columns=["N", "S"])
+    sizes = float(runs["N"].min()) / 2, float(runs["N"].max()) * 2
+    return law_surface(Budget(law, flops), sizes, cloud, (float(runs["N"].max()), float(runs["S"].max())))
+
+
+def _predicted(law: Law, runs: pd.DataFrame) -> np.ndarray:
+    return np.asarray(law.loss(**{name: runs[name].to_numpy() for name in law.form.inputs}))
