@@ -1,14 +1,15 @@
 """`moe-lib lab` from start to bet."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from moe_lib.ledger import Ledger
+from moe_lib.ledger import Ledger, Row
 
 
-def test_a_lab_is_played_from_the_shell(moe_here, tmp_path: Path) -> None:
+def test_a_lab_is_played_from_the_shell(moe_here, make_row: Callable[..., Row], tmp_path: Path) -> None:
     file, ledger = tmp_path / "lab.json", tmp_path / "runs.jsonl"
     assert moe_here("lab", "start", file, "--student", "ada").returncode == 0
     asked = ["lab", "query", file, "--params", "2e8", "--tokens", "1e9", "--sparsity", "0.9", "--json"]
@@ -21,11 +22,10 @@ def test_a_lab_is_played_from_the_shell(moe_here, tmp_path: Path) -> None:
     assert state["queries"] == [first, second]
     assert "loss: diverged" in moe_here("lab", "query", file, "--params", "2e8", "--tokens", "1e8", "--rate", 99).stdout
     assert "2e+08" in moe_here("lab", "status", file).stdout
-    counts = {"n_params": 2e6, "n_params_active": 1e6, "n_tokens": 1e7, "sparsity": 0.5, "flops": 6e13}
-    config = {"model": {"d_model": 48, "n_layers": 2}}
-    Ledger(ledger).append({"key": "a", "status": "done", "loss": 3.5, "config": config, **counts})
-    assert "48 x 2" in moe_here("lab", "cells", file, "--ledger", ledger).stdout
-    assert "loss: 3.5" in moe_here("lab", "real", file, "--key", "a", "--ledger", ledger).stdout
+    row = make_row(n_params=2_000_000, n_params_active=1_000_000, n_tokens=10_000_000, flops=6e13)
+    Ledger(ledger).append(row)
+    assert "8 x 1" in moe_here("lab", "cells", file, "--ledger", ledger).stdout
+    assert "loss: 3.5" in moe_here("lab", "real", file, "--key", row["key"], "--ledger", ledger).stdout
     bet = ["lab", "bet", file, "--params", "1e8", "--sparsity", "0.9", "--loss", "3", "--json"]
     score = json.loads(moe_here(*bet).stdout)
     assert score["total"] == pytest.approx(score["regret"] + score["error"])

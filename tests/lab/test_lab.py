@@ -1,6 +1,7 @@
 """The scaling lab: deterministic, paid for, kept in a file, and won by whoever fits well."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from moe_lib.lab import Lab, solve
 from moe_lib.lab.service import CONVENTION, NOISE, _best_rate, _truth
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.laws.shapes import active_params
-from moe_lib.ledger import Ledger
+from moe_lib.ledger import Ledger, Row
 from moe_lib.planner.demand import Demand
 
 STUDENTS = ("ada", "emmy", "sofia")
@@ -204,16 +205,16 @@ def test_the_truth_is_not_printed() -> None:
     assert repr(lab) == "Lab('ada': 1 queries, 3e+18 of 1e+20 FLOPs spent)"
 
 
-def test_real_runs_are_paid_for_once_and_shown_without_their_loss(tmp_path: Path) -> None:
+def test_real_runs_are_paid_for_once_and_shown_without_their_loss(make_row: Callable[..., Row], tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.jsonl")
-    counts = {"n_params": 2e6, "n_params_active": 1e6, "n_tokens": 1e7, "sparsity": 0.5, "flops": 6e13}
-    config = {"model": {"d_model": 48, "n_layers": 2}}
-    ledger.append({"key": "a", "status": "done", "loss": 3.5, "config": config, **counts})
-    ledger.append({"key": "b", "status": "diverged", "config": config, **counts})
+    counts = {"n_params": 2_000_000, "n_params_active": 1_000_000, "n_tokens": 10_000_000, "flops": 6e13}
+    done, diverged = make_row(0, **counts), make_row(1, **counts, status="diverged")
+    ledger.append(done)
+    ledger.append(diverged)
     lab = Lab("ada", flops=1e14)
-    assert list(lab.cells(ledger)["key"]) == ["a"]
+    assert list(lab.cells(ledger)["key"]) == [done["key"]]
     assert "loss" not in lab.cells(ledger)
-    assert [lab.real("a", ledger), lab.real("a", ledger)] == [3.5, 3.5]
+    assert [lab.real(done["key"], ledger), lab.real(done["key"], ledger)] == [3.5, 3.5]
     assert lab.spent == 6e13
-    with pytest.raises(InputError, match="key = 'b' has to be that of a finished run"):
-        lab.real("b", ledger)
+    with pytest.raises(InputError, match=f"key = '{diverged['key']}' has to be that of a finished run"):
+        lab.real(diverged["key"], ledger)

@@ -113,7 +113,7 @@ def test_kernels_that_compute_wrongly_are_not_kept(
     source.write_text(source.read_text().replace(right, wrong))
     with pytest.raises(InputError, match="computes wrongly"):
         library.built(tmp_path / "cache")
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["lock"]
+    assert all(path.suffix == ".lock" for path in (tmp_path / "cache").iterdir())
 
 
 @needs_compiler
