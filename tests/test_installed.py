@@ -46,7 +46,7 @@ LAB = {  # played in this order
     "lab bet": "lab bet lab.json --params 1e8 --sparsity 0.9 --loss 3",
     "lab solution": "lab solution --student ada",
 }
-SAY_MORE = {"doctor", "data tasks", "lab real"}  # each has a test of its own
+SAY_MORE = {"doctor", "data tasks", "lab real", "predict"}  # each has a test of its own
 
 Moe = Callable[[str], "subprocess.CompletedProcess[str]"]
 
@@ -110,6 +110,13 @@ def test_a_command_that_needs_torch_says_how_to_install_it_and_leaves_nothing(
     assert "needs torch, " in sentence
     assert sentence.endswith("in a checkout of the repository: pip install -e '.[train]'")
     assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"runs.csv", "sweep.yaml", "run.yaml"}
+
+
+def test_a_saved_fit_predicts(moe: Moe) -> None:
+    assert moe("fit runs.csv --law chinchilla --out fit.json").returncode == 0
+    done = moe("predict fit.json runs.csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 10  # a header and nine runs
 
 
 def test_the_lab_is_played(moe: Moe) -> None:
