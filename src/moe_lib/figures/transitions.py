@@ -43,6 +43,8 @@ def transitions(rows: Mapping[str, Sequence[Row]]) -> Figure:
                           textcoords="offset points", color=MUTED, fontsize=9)  # fmt: skip
         head.set(xscale="log", xlabel="step", xlim=(10, None))
         head.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    low, high = grid[1, 0].get_ylim()
+    grid[1, 0].set_ylim(min(low, -0.1), max(high, 0.6))  # noise is not drawn as if it were an effect
     grid[0, 0].set_ylabel("training loss\n(nats per token)")
     grid[1, 0].set_ylabel("gained by copying\n(nats per token)")
     grid[2, 0].set_ylabel("weight on the\nprevious token")
