@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -36,15 +36,17 @@ def outputs_and_gradients(function: Function, inputs: list[Tensor], dtype: torch
 
 def assert_same(function: Function, exact: Function, inputs: list[Tensor], flips: float) -> None:
     """Float32 against float64. Where a product's input was computed, its last bit may round it to the other neighbour,
-    1/256 away: about `flips` of all numbers are allowed to."""
+    1/256 away: about `flips` of all numbers are allowed to, and always the largest one, times the largest row."""
     ours, right = (
         outputs_and_gradients(kind, inputs, dtype)
         for kind, dtype in ((function, torch.float32), (exact, torch.float64))
     )
+    largest_row = max(float(torch.linalg.vector_norm(value.detach(), dim=-1).max()) for value in inputs)
+    one_flip = float(normal(*right[0].shape, seed=9).abs().max()) * largest_row / 256 if flips else 0.0
     for value, expected in zip(ours, right, strict=True):
         size = max(float(torch.linalg.vector_norm(expected)), expected.numel() ** 0.5)
         error = float(torch.linalg.vector_norm(value.double() - expected))
-        assert error <= (3e-6 + flips / expected.numel() ** 0.5) * size
+        assert error <= (3e-6 + flips / expected.numel() ** 0.5) * size + one_flip
 
 
 def test_a_rounded_product_rounds_inputs_and_the_gradient_and_nothing_else() -> None:
@@ -76,6 +78,7 @@ def test_numbers_round_to_the_nearest_and_between_two_to_the_even_one() -> None:
 @needs_kernels
 @small
 @given(st.integers(1, 150), st.integers(1, 40), st.integers(2, 300))
+@example(122, 35, 122)  # one gradient of a logit, a large one, rounds to the other neighbour
 def test_losses_of_any_shape(n: int, d: int, vocabulary: int) -> None:
     target_N = torch.arange(n) * 7 % vocabulary
     ours, exact = (lambda x, w, kind=kind: kind.next_token_nll(x, w, target_N, True) for kind in (native, reference))
