@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from moe_lib import table_files
 from moe_lib.errors import InputError
 from moe_lib.table_files import read_table
 from moe_lib.tables import runs_for, without_incomplete
@@ -41,7 +43,7 @@ def test_nested_json_is_reached_by_dots(tmp_path: Path) -> None:
         ("N", 3, 0, "row 3, column 'N': N = 0 has to be positive"),
         ("D", 1, -5, "row 1, column 'D': D = -5 has to be positive"),
         ("L", 2, np.nan, "row 2, column 'L': is empty"),
-        ("L", 2, np.inf, "row 2, column 'L': L = inf has to be positive and finite"),
+        ("L", 2, np.inf, "row 2, column 'L': L = inf has to be positive, from 1e-30"),
         ("L", 3, "n/a", "row 3, column 'L': 'n/a' is not a number"),
         ("N", 1, "7X", "row 1, column 'N': '7X' is not a number"),
         ("L", 1, "7B", "row 1, column 'L': '7B' is not a number"),
@@ -170,3 +172,55 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         read_table(tmp_path / "a.txt")
     with pytest.raises(InputError, match="cannot be read"):
         read_table(tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", b"N,L,N\n1,2,3\n", "the column 'N' is there twice"),
+        ("a.tsv", b'"N, all"\tL\t"N, all"\n1\t2\t3\n', "the column 'N, all' is there twice"),
+        ("a.jsonl", b'{"N": 1}\n[1, 2]\n', "line 2 is not a mapping"),
+        ("a.jsonl", b'{"N": 1}\n3\n', "line 2 is not a mapping"),
+        ("a.jsonl", b'{"N": 1, "N": 2}\n', "line 1: 'N' is given twice"),
+        ("a.jsonl", b'{"N": ' + b"[" * 100_000, "line 1: .*nested too deeply"),
+        ("a.jsonl", b'{"N": "\\ud800"}', "line 1: .*surrogates not allowed"),
+    ],
+)
+def test_a_table_that_would_lose_something_is_refused(name: str, content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.{name[2:]}: is not a {name[2:]} table \({says}"):
+        read_table(tmp_path / name)
+
+
+def test_a_number_that_is_missing_in_json_lines_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"N": 1, "L": NaN}\n\n{"N": null, "L": 2}\n')
+    assert read_table(tmp_path / "a.jsonl").isna().to_numpy().tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
+def test_a_table_without_end_is_not_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(tmp_path / name, "wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(InputError, match="is larger than 256 MiB"):
+        read_table(tmp_path / name)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="has to be a regular file"):
+        read_table(tmp_path / name)
+
+
+def test_a_table_that_unpacks_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_files, "LARGEST_TABLE", 10_000)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"N,L\n" + b"1,1\n" * 100_000))
+    with pytest.raises(InputError, match="unpacked it is larger than"):
+        read_table(tmp_path / "a.csv.gz")
+    monkeypatch.setattr(table_files, "MOST_CELLS", 1_000)
+    pd.DataFrame({"N": np.zeros(10_000)}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="more than 1,000 cells"):
+        read_table(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("value", [1e200, 1e-200, 2e30])
+def test_numbers_whose_squares_are_none_are_refused(value: float) -> None:
+    with pytest.raises(InputError, match=r"has to be positive, from 1e-30 to 1e\+30"):
+        runs_for(GOOD.assign(L=value), INPUTS)

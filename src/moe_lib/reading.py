@@ -1,8 +1,11 @@
 """Reading what others wrote: regular files of a bearable size, UTF-8, strict JSON; anything else is an `InputError`."""
 
+import gzip
+import io
 import json
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +54,34 @@ def read_json(path: Path | str, limit: int = LARGEST_SETTINGS) -> Any:
         raise InputError(f"{path}: is damaged ({error})") from None
 
 
-def json_value(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises `ValueError` also for what `json` lets pass or trips over: NaN and infinity, a
-    name given twice, nesting without end, halves of characters."""
+def unpacked(content: bytes, limit: int = LARGEST) -> bytes:
+    """Some bytes, unpacked if they are gzip's; `ValueError` if that makes more than `limit`, or they are damaged."""
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            found = stream.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from None
+    if len(found) > limit:
+        raise ValueError(f"unpacked it is larger than {limit / 2**20:g} MiB, which is not read")
+    return found
+
+
+def json_value(text: str | bytes, finite: bool = True) -> Any:
+    """The value of a JSON text. Raises `ValueError` also for what `json` lets pass or trips over: a name given twice,
+    nesting without end, halves of characters, and if it has to be `finite` NaN and infinity."""
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:
-        value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique)
+        value = json.loads(text, parse_constant=_no_constant if finite else float, object_pairs_hook=_unique)
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses "\ud800", half of a character
     except RecursionError:
         raise ValueError("its JSON is nested too deeply") from None
     return value
 
 
-def _no_constant(name: str) -> None:
+def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 

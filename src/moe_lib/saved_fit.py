@@ -1,6 +1,7 @@
 """A fit as a file: written by `moe-lib fit --out`, read by `moe-lib predict` and `moe-lib optimum --law`."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.solver import law_at
 from moe_lib.laws.text_form import INPUTS, TextForm
 from moe_lib.laws.uncertainty import Resamples
+from moe_lib.reading import LARGEST, read_json
 from moe_lib.tables import columns_for
 
 FORMAT = 1
@@ -55,7 +57,7 @@ def save_fit(report: Report, ties: Mapping[str, str], path: Path) -> None:
 def load_fit(path: Path) -> SavedFit:
     """A saved fit; `InputError` if the file is not one."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(path, LARGEST)
         text, columns = content["form"], dict(content["columns"])
         form = form_named(
             None if text else content["law"], text, content["tie"], [x for x in columns if x not in INPUTS]
@@ -69,8 +71,17 @@ def load_fit(path: Path) -> SavedFit:
         return SavedFit(law, resamples, float(content["level"]), columns)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: is not a file of moe-lib fit --out ({type(error).__name__}: {error})") from None
+
+
+def require_own(path: Path) -> None:
+    """`InputError` if a file that a fit is to be written to is there and is not a fit."""
+    if os.path.lexists(path):
+        try:
+            load_fit(path)
+        except InputError:
+            raise InputError(f"out = {path}: exists and is not a saved fit; choose another name") from None
 
 
 def predictions(

@@ -1,16 +1,19 @@
 """Tables from files or standard input: separated by commas, semicolons or tabs, JSON lines, or Parquet."""
 
-import gzip
+import csv
 import io
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import parquet
 
 from moe_lib.errors import InputError
+from moe_lib.reading import json_value, read_bytes, unpacked
 
+LARGEST_TABLE = 2**28  # bytes
+MOST_CELLS = 10**8
 STDIN = "-"
 SEPARATORS = ",;\t"
 
@@ -20,15 +23,29 @@ def _separated(content: bytes) -> pd.DataFrame:
     text = content.decode("utf-8-sig")
     header = "".join(text.split("\n", 1)[0].split('"')[::2])  # without what is quoted
     separator = max(SEPARATORS, key=header.count)
+    names = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
+    if twice := {name for name in names if name and names.count(name) > 1}:
+        raise ValueError(f"the column {min(twice)!r} is there twice")
     return pd.read_csv(io.StringIO(text), sep=separator, decimal="," if separator == ";" else ".")
 
 
 def _json_lines(content: bytes) -> pd.DataFrame:
-    rows = pd.read_json(io.BytesIO(content), lines=True).to_dict("records")
-    return pd.json_normalize(rows)  # type: ignore[arg-type]
+    rows = []
+    for number, line in enumerate(content.splitlines(), start=1):
+        if line.strip():
+            try:
+                rows.append(json_value(line, finite=False))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+            if not isinstance(rows[-1], dict):
+                raise ValueError(f"line {number} is not a mapping of columns to values")
+    return pd.json_normalize(rows)
 
 
 def _parquet(content: bytes) -> pd.DataFrame:
+    about = parquet.ParquetFile(io.BytesIO(content)).metadata
+    if about.num_rows * about.num_columns > MOST_CELLS:  # a few bytes can stand for any number of equal cells
+        raise ValueError(f"it has more than {MOST_CELLS:,} cells, which are not read")
     return pd.read_parquet(io.BytesIO(content))
 
 
@@ -46,7 +63,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
     Raises `InputError` if the file is missing, of another kind, broken or empty.
     """
     if str(path) == STDIN:
-        name, content = "standard input", sys.stdin.buffer.read()
+        name, content = "standard input", sys.stdin.buffer.read(LARGEST_TABLE + 1)
+        if len(content) > LARGEST_TABLE:
+            raise InputError(f"{name}: is larger than {LARGEST_TABLE / 2**20:g} MiB, which is not read")
         kind = ".parquet" if content[:4] == b"PAR1" else ".jsonl" if content.lstrip()[:1] == b"{" else ".csv"
     else:
         name, path = str(path), Path(path)
@@ -54,12 +73,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
         if kind not in READERS:
             raise InputError(f"{name}: has to end in {', '.join(READERS)} or be - for standard input")
         try:
-            content = path.read_bytes()
+            content = read_bytes(path, LARGEST_TABLE)
         except OSError as error:
             raise InputError(f"{name}: cannot be read ({error.strerror or error})") from None
     try:
-        table = READERS[kind](gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    except (ValueError, OSError, EOFError, zlib.error) as error:  # the last three: gzip, cut short or damaged
+        table = READERS[kind](unpacked(content, LARGEST_TABLE))
+    except Exception as error:  # pandas and pyarrow raise what they stumble over in a damaged file
         reason = (str(error).splitlines() or ["nothing in it"])[0]
         raise InputError(f"{name}: is not a {kind[1:]} table ({reason})") from None
     if table.empty:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from moe_lib.errors import InputError
 
+SMALLEST, LARGEST = 1e-30, 1e30  # their squares and products are numbers, too
 COUNTS = ("N", "Na", "D", "C")  # columns in which 1.5B is a number
 SCALES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 WRITTEN_COUNT = re.compile(r"(\d{1,3}(?:[,_]\d{3})+(?:\.\d+)?|\d*\.?\d+(e[+-]?\d+)?)\s*([kmbgt]?)", re.IGNORECASE)
@@ -148,7 +149,7 @@ def _numbers(values: "pd.Series[Any]", symbol: str, column: str) -> "pd.Series[f
         value = values.iloc[row]
         where, allowed = (
             f"row {_row_of(values.index, row)}, column {column!r}",
-            "be in [0, 1)" if symbol == "S" else "be positive and finite",
+            "be in [0, 1)" if symbol == "S" else f"be positive, from {SMALLEST:g} to {LARGEST:g}",
         )
         if pd.isna(value) or value == "":
             raise InputError(f"{where}: is empty and has to {allowed}")
@@ -170,7 +171,7 @@ def _parsed(values: "pd.Series[Any]", symbol: str) -> "tuple[pd.Series[float], n
     if symbol in COUNTS and numbers.isna().any():
         written = numbers.isna() & values.map(lambda value: isinstance(value, str))
         numbers[written] = values[written].map(_count)
-    ok = (numbers >= 0) & (numbers < 1) if symbol == "S" else (numbers > 0) & np.isfinite(numbers)
+    ok = (numbers >= 0) & (numbers < 1) if symbol == "S" else (numbers >= SMALLEST) & (numbers <= LARGEST)
     return numbers, ok.to_numpy()
 
 

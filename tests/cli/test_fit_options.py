@@ -16,6 +16,7 @@ from moe_lib.cli.options import parse_bounds, parse_ties
 from moe_lib.errors import InputError
 from moe_lib.laws.parametric import FORMS
 from moe_lib.laws.published import BESIROGLU2024
+from moe_lib.saved_fit import load_fit
 
 Run = Callable[..., Result]
 
@@ -145,6 +146,39 @@ def test_pictures_are_written(fit: Fitted, folder: Path) -> None:
     names = {path.name for path in (folder / "pictures").iterdir()}
     assert names == {"observed.png", "residuals.png", "profiles.png"}
     assert all(name in said for name in names)
+    fit("--plot", folder / "pictures")
+
+
+def test_files_of_others_are_not_written_over(fit: Fitted, folder: Path) -> None:
+    fit("--out", folder / "again.json")
+    fit("--out", folder / "again.json")
+    (folder / "notes.json").write_text("mine")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "residuals.png").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.json: exists and is not a saved fit"):
+        fit("--out", folder / "notes.json")
+    with pytest.raises(InputError, match=r"has a residuals\.png of others; choose another folder"):
+        fit("--plot", folder / "mine")
+    assert [path.read_text() for path in (folder / "notes.json", folder / "mine" / "residuals.png")] == ["mine"] * 2
+    assert len(list((folder / "mine").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", '"a"', "{}", "[" * 100_000, '{"form": null, "columns": 3}', '{"form": null, "columns": {}, "law": []}'],
+)
+def test_a_damaged_fit_is_a_sentence(content: str, folder: Path) -> None:
+    (folder / "damaged.json").write_text(content)
+    with pytest.raises(InputError, match=r"damaged\.json: is (?:damaged|not a file of moe-lib fit --out)"):
+        load_fit(folder / "damaged.json")
+
+
+@pytest.mark.parametrize("option", [("--bootstrap", 10**12), ("--workers", 10**9), ("--polishes", 10**9)])
+def test_absurd_numbers_are_refused(option: tuple[str, int], folder: Path) -> None:
+    command = ["fit", str(folder / "runs.csv"), "--law", "chinchilla", *map(str, option)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert option[0] in done.output
 
 
 def test_incomplete_rows_are_skipped_only_if_asked(fit: Fitted, folder: Path) -> None:

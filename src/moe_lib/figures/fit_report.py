@@ -1,5 +1,6 @@
 """Figures of a fit to anybody's table: observed against predicted, residuals, profiles, the optimum with its cloud."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from matplotlib.figure import Figure
 from moe_lib.errors import InputError
 from moe_lib.figures.laws import law_surface, profiles
 from moe_lib.figures.style import INK, MUTED, log_inverse_density, new_figure, sparsity_axis
+from moe_lib.files import whole_file
 from moe_lib.laws.optimum import Budget
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.uncertainty import Resamples
+from moe_lib.reading import read_bytes
 
+MADE_BY = "moe-lib fit --plot"  # in the pictures, so that only they are written over
 CLOUD = 200  # refits whose optima are drawn
 
 
@@ -30,15 +34,17 @@ def write_figures(
         made["profiles"] = profiles(curves)
     if law.form.inputs == ("N", "D", "S"):
         made["optimum"] = optimum(law, resamples, runs)
-    paths = []
+    paths = {name: folder / f"{name}.png" for name in made}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for path in filter(os.path.lexists, paths.values()):
+            if MADE_BY.encode() not in read_bytes(path)[:1000]:
+                raise InputError(f"plot = {folder}: has a {path.name} of others; choose another folder")
         for name, figure in made.items():
-            paths.append(folder / f"{name}.png")
-            figure.savefig(paths[-1], dpi=150)
+            with whole_file(paths[name]) as temporary:
+                figure.savefig(temporary, dpi=150, metadata={"Software": MADE_BY})
     except OSError as error:
         raise InputError(f"plot = {folder}: cannot be written ({error.strerror or error})") from None
-    return paths
+    return list(paths.values())
 
 
 def observed(law: Law, runs: pd.DataFrame) -> Figure:

@@ -32,6 +32,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.ledger import Ledger, Row
 from moe_lib.planner.demand import Demand
+from moe_lib.reading import read_json
 
 BUDGET = 1e20  # FLOPs per student
 CONVENTION: Convention = "two-embeddings"  # of N_a
@@ -238,7 +239,7 @@ class Lab:
 
 def _read_state(file: Path) -> dict[str, Any]:
     try:
-        state = json.loads(file.read_text(encoding="utf-8"))
+        state = read_json(file)
         Lab(state["student"], state["flops"])
         complete = (
             all(len(one) == 4 and all(isinstance(x, float) for x in one) for one in state["queries"])
