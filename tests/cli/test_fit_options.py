@@ -173,6 +173,15 @@ def test_a_damaged_fit_is_a_sentence(content: str, folder: Path) -> None:
         load_fit(folder / "damaged.json")
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "arguments", [("--fix", "alpha=1e308"), ("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")]
+)
+def test_absurd_exponents_are_a_sentence(arguments: tuple[str, str], fit: Fitted) -> None:
+    with pytest.raises(InputError, match="leave the range of floating-point numbers"):
+        fit(*arguments)
+
+
 @pytest.mark.parametrize("option", [("--bootstrap", 10**12), ("--workers", 10**9), ("--polishes", 10**9)])
 def test_absurd_numbers_are_refused(option: tuple[str, int], folder: Path) -> None:
     command = ["fit", str(folder / "runs.csv"), "--law", "chinchilla", *map(str, option)]

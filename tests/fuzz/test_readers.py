@@ -22,7 +22,10 @@ from moe_lib.data.corpus import read_corpus
 from moe_lib.data.slices import path_slices
 from moe_lib.errors import InputError, Notice, sentence
 from moe_lib.evaluation.tasks import read_task
+from moe_lib.fitting import Request, fit_table, form_named
+from moe_lib.lab import Lab
 from moe_lib.ledger import Ledger
+from moe_lib.saved_fit import load_fit, save_fit
 from moe_lib.sweeps import read_sweep
 from moe_lib.table_files import read_table
 from moe_lib.tables import runs_for
@@ -115,7 +118,16 @@ def read_ledger(path: Path) -> object:
     return rows
 
 
+def read_fit(path: Path) -> object:
+    return load_fit(path).law.loss(N=1e8, D=1e9)
+
+
+def read_lab(path: Path) -> object:
+    return Lab("ada", 1e20, path).spent
+
+
 ROW: dict[str, Any] = {}
+LAB = {"student": "ada", "flops": 1e20, "queries": [[1e8, 0.5, 1e9, 1e-3]], "real": [["key", 1e12]], "bet": None}
 TASK = "".join(
     json.dumps({"query": f"{n} plus one", "choices": [str(n), str(n + 1)], "gold": 1}) + "\n" for n in range(4)
 )
@@ -163,17 +175,22 @@ FILES: dict[str, tuple[Callable[[Path], object], Callable[[Path], bytes]]] = {
     "ledger.jsonl": (read_ledger, lambda folder: (folder / "ledger").read_bytes()),
     "task.jsonl": (read_task, lambda _: TASK.encode()),
     "texts.jsonl": (read_texts, lambda _: b'{"text": "one"}\n{"text": "two", "meta": {"n": 1}}\n'),
+    "fit.json": (read_fit, lambda folder: (folder / "saved").read_bytes()),
+    "lab.json": (read_lab, lambda _: json.dumps(LAB).encode()),
     "texts.txt": (read_texts, lambda _: "first\n\nsecond \u00e9\n".encode()),
 }
 
 
 @pytest.fixture(scope="module")
 def folder(make_row: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a valid ledger of three rows."""
+    """A folder with a valid ledger of three rows, and a saved fit."""
     folder = tmp_path_factory.mktemp("fuzz")
     for seed in range(3):
         Ledger(folder / "ledger").append(make_row(seed, curve={"step": [1, 2], "loss": [6.9, 6.5]}))
     ROW.update(make_row(9))
+    runs = pd.DataFrame([(n, d) for n in (1e6, 1e7, 1e8) for d in (1e8, 1e9, 1e10)], columns=["N", "D"])
+    table = runs.assign(L=1.7 + 400 / runs["N"] ** 0.34 + 400 / runs["D"] ** 0.28)
+    save_fit(fit_table(table, Request(form=form_named("chinchilla", None, {}), polishes=2)), {}, folder / "saved")
     return folder
 
 

@@ -115,10 +115,15 @@ def fit(
         )
     k = len(form.coefficients)
     axes = [_within((grid or form.grid)[name], low[k + i], high[k + i]) for i, name in enumerate(form.exponents)]
-    with one_thread():
-        starts, errors = project(problem, cells_of(axes))
     fewest = polishes or int(np.clip(POLISHES * 300 / problem.n, POLISHES, MOST_POLISHES))
-    found = search(problem, (starts[i] for i in spread_out(errors, axes)), fewest)
+    try:
+        with one_thread():
+            starts, errors = project(problem, cells_of(axes))
+        found = search(problem, (starts[i] for i in spread_out(errors, axes)), fewest)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"{form.name}: its terms leave the range of floating-point numbers on these runs ({error}); narrow bounds"
+        ) from None
     minima = np.array([one.minimum for one in found])
     best = without_idle_terms(problem, found[int(np.argmin(minima))])
     law = law_at(form, best.x, f"fit to {problem.n} runs")
