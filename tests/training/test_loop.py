@@ -118,6 +118,17 @@ def test_an_edited_checkpoint_is_passed_over(change: dict[str, float], begun: Pa
     assert found.step == about["step"] - 1
 
 
+@pytest.mark.parametrize("names", [("step",), ("step", "key"), ("step", "sha256")])
+def test_a_record_that_lacks_a_field_is_passed_over(names: tuple[str, ...], begun: Path) -> None:
+    marker = max(begun.glob("step-*.json"))
+    about = json.loads(marker.read_text())
+    marker.write_text(json.dumps({name: about[name] for name in names}))
+    with pytest.warns(UserWarning, match="its record is not complete"):
+        found = checkpoint.load_newest(begun, about["key"])
+    assert found is not None
+    assert found.step == about["step"] - 1
+
+
 def test_a_checkpoint_under_another_steps_name_is_passed_over(begun: Path) -> None:
     marker = max(begun.glob("step-*.json"))
     about = json.loads(marker.read_text())

@@ -102,6 +102,8 @@ def _checked(marker: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("step") != step_of(marker.name):
         raise ValueError("its name does not fit its step")
     record = {name: about[name] for name in RECORD if name in about}
+    if not (isinstance(record.get("key"), str) and isinstance(record.get("sha256"), str)):
+        raise ValueError("its record is not complete")
     if text != (_signed(record) if "digest" in about else json.dumps(record)):
         raise ValueError("its digest does not fit")
     return record
