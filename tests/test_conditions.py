@@ -45,10 +45,10 @@ def test_numbers_that_were_computed_count_as_equal() -> None:
         ("N <", "is not a condition"),
         ("__import__('os') == 1", "cannot be read"),
         ("N.real > 0", "cannot be read"),
-        ("run < 3", "does not go together"),
+        ("run < 3", "do not fit together"),
         ("N in S", "has to be a list"),
         ("N is S", "has to use"),
-        ("9**9**9 > N", "does not go together"),
+        ("9**9**9 > N", "do not fit together"),
         ("(N > 1) > (S > 1)", "cannot be read"),
     ],
 )

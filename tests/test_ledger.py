@@ -54,7 +54,7 @@ def test_a_key_is_written_once(path: Path, make_row: MakeRow) -> None:
 def test_a_row_that_a_kill_cut_short_is_kept_beside_the_ledger(path: Path, make_row: MakeRow) -> None:
     path.write_text(text_of(make_row(0)) + '{"key": "b", "lo')
     ledger = Ledger(path)
-    with pytest.warns(Notice, match=r"runs\.jsonl: the last line was cut short and does not count"):
+    with pytest.warns(Notice, match=r"runs\.jsonl: the last line was cut short and is ignored"):
         assert seeds(ledger) == [0]
     with pytest.warns(Notice, match=r"runs\.jsonl: the last line was cut short; it is now in .*runs\.jsonl\.cut"):
         assert ledger.append(make_row(1))

@@ -45,7 +45,7 @@ def rows_where(columns: Mapping[str, "pd.Series[Any]"], text: str, option: str =
     except InputError as error:
         raise InputError(f"{option} = {text!r}: {error}") from None
     except (TypeError, OverflowError, ZeroDivisionError, RecursionError):
-        raise InputError(f"{option} = {text!r}: compares or computes what does not go together") from None
+        raise InputError(f"{option} = {text!r}: compares or computes values that do not fit together") from None
     return np.broadcast_to(mask, len(next(iter(columns.values()))))
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and that one process changes at a time."""
+"""Files that exist whole or not at all, and that one process changes at a time."""
 
 import fcntl
 import hashlib
@@ -18,15 +18,15 @@ TRIES = 100  # to open a lock in a folder that its last holder is removing
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success fsync it and rename it to `path`, on error remove it.
 
-    It is in a folder of its own beside `path`, which a kill leaves, see `remove_temporaries`: what a writer puts beside
-    its file is in there, too. An `OSError` of writing it names `path`.
+    It is in a folder of its own beside `path`, with whatever else the writer puts beside its file; a kill leaves that
+    folder, see `remove_temporaries`. An `OSError` of writing it names `path`.
     """
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary = scratch / path.name
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(0o644)  # some writers leave a file that only its owner may read
+        temporary.chmod(0o644)  # some writers make a file that only its owner may read
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
@@ -56,7 +56,7 @@ def remove_temporaries(folder: Path, pattern: str) -> None:
 
 @contextmanager
 def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[int]:
-    """Hold the lock of a file, made where it is missing, and yield a descriptor to read and write it.
+    """Hold the lock of a file, made if it is missing, and yield a descriptor to read and write it.
 
     It is the file that is at `path` once the lock is held, also if another one took its place meanwhile. `InputError`
     if it is not a regular file.
@@ -106,7 +106,7 @@ def _open_to_lock(path: Path) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (no effect where folders cannot be opened)."""
+    """Make a rename in `folder` survive a power cut (no effect if folders cannot be opened)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -118,6 +118,6 @@ def sync_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a regular file's bytes, as hexadecimal; `InputError` where it is none."""
+    """SHA-256 of a regular file's bytes, as hexadecimal; `InputError` if it is not one."""
     with os.fdopen(open_regular(path), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

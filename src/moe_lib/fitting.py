@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """A fit, its resamples if there are any, what it knows of each parameter, and sentences for the user.
+    """A fit, its resamples if there are any, what it identifies of each parameter, and sentences for the user.
 
     `rows` are the rows of the table that were fitted, and `runs` their columns by symbol; `held_out` is the error on
     rows that were not.
@@ -71,7 +71,7 @@ class Report:
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What `moe-lib fit --json` prints; an interval, or an end of it, that the runs do not give is null."""
+        """What `moe-lib fit --json` prints; an interval, or an end of one, that the runs do not identify is null."""
         return {
             "law": self.fit.law.form.name,
             "coefficients": self.fit.coefficients,
@@ -84,7 +84,7 @@ class Report:
 
     @property
     def intervals(self) -> dict[str, Interval]:
-        """Bootstrap intervals of what was searched for: None if the runs hold neither side, an open side is None."""
+        """Bootstrap intervals of what was searched for: None if the runs identify no side; an open side is None."""
         ends = self.resamples.intervals(self.request.level) if self.resamples else {}
         return {name: open_ended(self.known[name], ends[name]) for name in ends if name in self.known}
 
@@ -132,7 +132,7 @@ def form_named(law: str | None, text: str | None, ties: Mapping[str, str], other
 
 
 def open_ended(known: Known, ends: tuple[float, float]) -> Interval:
-    """An interval without the ends that the runs do not hold."""
+    """An interval without the ends that the runs do not identify."""
     low, high = ends
     return (low if known.low else None, high if known.high else None) if known.low or known.high else None
 
@@ -140,7 +140,7 @@ def open_ended(known: Known, ends: tuple[float, float]) -> Interval:
 def fit_table(table: pd.DataFrame, request: Request, progress: Callable[[int], None] | None = None) -> Report:
     """Fit a form to a table as requested; `progress` is called with the number of refits done.
 
-    `InputError` names the row and column of what is wrong, or the option.
+    `InputError` names the wrong row and column, or the option.
     """
     notes: list[str] = []
     form, names, grid = request.form, request.names, _grid_named(request.starts, request.form)
@@ -192,7 +192,7 @@ def fit_table(table: pd.DataFrame, request: Request, progress: Callable[[int], N
 
 
 def _table2_note(fitted: Fit) -> str:
-    """How the starts of the paper's Table 2 were covered."""
+    """How the starts of the paper's Table 2 were covered, for the user."""
     return (
         f"the {fitted.cells:,} exponent cells of Table 2 cover its {TABLE2_STARTS:,} starts: in each the linear part "
         f"is solved by non-negative least squares instead of started from 81 values; {fitted.starts} were polished"
@@ -257,7 +257,7 @@ def _sentence(name: str, known: Known) -> str:
 
 
 def _of_the_search(fitted: Fit) -> list[str]:
-    """What a user should know of how the optimum was found; nothing if all is well."""
+    """What a user should know about how the optimum was found; nothing if all is well."""
     found = []
     if fitted.agreeing_starts < ENOUGH:
         found.append(

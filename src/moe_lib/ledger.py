@@ -1,7 +1,7 @@
-"""The ledger: one JSON row per run, keyed by the hash of its configuration; rows never vanish and never double.
+"""The ledger: one JSON row per run, keyed by the hash of its configuration; rows are never lost or duplicated.
 
-Rows are appended under a lock and written whole or not at all. A last line that a kill or a full disk cut short counts
-for nothing; before the next row is written, it is moved to a file beside the ledger. Everything in the book is computed
+Rows are appended under a lock and written whole or not at all. A last line that a kill or a full disk cut short is
+ignored; before the next row is written, it is moved to a file beside the ledger. Everything in the book is computed
 from here.
 """
 
@@ -42,11 +42,11 @@ class Ledger:
         """Every row in the order it was written; `InputError` names a line that is not a valid row or repeats a key."""
         rows, cut = self._read()
         if cut:
-            warnings.warn(f"{self.path}: the last line was cut short and does not count", Notice, stacklevel=2)
+            warnings.warn(f"{self.path}: the last line was cut short and is ignored", Notice, stacklevel=2)
         return rows
 
     def select(self, keys: Iterable[str]) -> list[Row]:
-        """The rows with these keys, in the order of the keys; those that are not there are left out."""
+        """The rows with these keys, in the order of the keys; missing ones are left out."""
         rows = {row["key"]: row for row in self.rows()}
         return [rows[key] for key in keys if key in rows]
 
@@ -62,8 +62,8 @@ class Ledger:
         return key in self.keys()
 
     def append(self, row: Row) -> bool:
-        """Write one row whole, with its digest, and flush it to the disk; False, and nothing written, if its key is
-        there. Raises `InputError` for a row that `rows` would refuse, and for a file that is not a ledger."""
+        """Write one row whole, with its digest, and flush it to the disk; return False, and write nothing, if its key
+        is there. Raises `InputError` for a row that `rows` would reject, and for a file that is not a ledger."""
         row = {"digest": digest_of(row)} | row
         if fault := _fault(row):
             raise InputError(f"row {row.get('key')!r} cannot be written: {fault}")
@@ -81,11 +81,11 @@ class Ledger:
                 written = True
                 if (now := os.fstat(descriptor)).st_size == size:
                     index.write([*keys, row["key"]], now)
-                if is_at(descriptor, self.path):  # else another file took its place meanwhile, without the row
+                if is_at(descriptor, self.path):  # else another file has replaced it, without the row
                     return True
 
     def _write(self, descriptor: int, line: bytes) -> int:
-        """Write a line after the last whole one; the size of the file that this makes."""
+        """Write a line after the last whole one; return the new size of the file."""
         end = os.fstat(descriptor).st_size
         tail = _last_line(descriptor, end)
         if self._is_cut(tail):
@@ -103,7 +103,7 @@ class Ledger:
         return end + len(line)
 
     def _keep(self, tail: bytes) -> None:
-        """Put what was cut short beside the ledger, and say so."""
+        """Move a line that was cut short to a file beside the ledger, with a notice."""
         beside = self.path.with_name(self.path.name + ".cut")
         descriptor = open_regular(beside, os.O_WRONLY | os.O_CREAT)
         try:
@@ -114,7 +114,7 @@ class Ledger:
         warnings.warn(f"{self.path}: the last line was cut short; it is now in {beside}", Notice, stacklevel=4)
 
     def require_writable(self) -> None:
-        """Raise what would go wrong when a row is appended, before a run is paid for: `InputError` or `OSError`."""
+        """Raise the `InputError` or `OSError` that appending a row would raise, before a run is trained for it."""
         self.rows()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(self.path):
@@ -156,9 +156,9 @@ class Ledger:
         return rows
 
     def _is_cut(self, tail: bytes) -> bool:
-        """Whether what follows the last end of line is the beginning of a row; `InputError` where it is no row at all.
+        """Whether what follows the last end of line is the beginning of a row; `InputError` if it cannot be one.
 
-        A kill cannot leave carriage returns: then the whole file has other ends of lines than a ledger's.
+        A kill leaves no carriage returns: with one, the whole file has other line endings than a ledger.
         """
         if not tail:
             return False
@@ -178,7 +178,7 @@ class _Index:
         self.path = ledger.with_name(f".{ledger.name}.keys")
 
     def keys(self, now: os.stat_result) -> list[str] | None:
-        """The keys, or None where they are not known for the ledger as it is now."""
+        """The keys, or None if they are not known for the ledger as it is now."""
         try:
             first, *keys, end = read_bytes(self.path).decode().split("\n")
         except (OSError, ValueError):
@@ -186,7 +186,7 @@ class _Index:
         return keys if (first, end) == (_stamp(keys, now), "") else None
 
     def write(self, keys: list[str], now: os.stat_result) -> None:
-        """Write the keys of the ledger as it is now; a disk that refuses leaves an index that is not believed."""
+        """Write the keys of the ledger as it is now; if the disk fails, the index left behind is not trusted."""
         with suppress(OSError, InputError):
             descriptor = open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             try:
@@ -201,7 +201,7 @@ def _stamp(keys: list[str], ledger: os.stat_result) -> str:
 
 
 def digest_of(row: Row) -> str:
-    """Sixteen hexadecimal digits over all other fields of a row; `ValueError` where a number is not finite."""
+    """Sixteen hexadecimal digits over all other fields of a row; `ValueError` if a number is not finite."""
     fields = {name: value for name, value in row.items() if name != "digest"}
     return hashlib.sha256(json.dumps(fields, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
@@ -232,7 +232,7 @@ def _fault(row: Any) -> str | None:
 
 
 def book_ledger() -> Ledger:
-    """The ledger of the book's own runs; `InputError` where the package was installed without its repository."""
+    """The ledger of the book's own runs; `InputError` if the package was installed without its repository."""
     return Ledger(require(LEDGER, "the book"))
 
 
@@ -246,7 +246,7 @@ def _last_line(descriptor: int, end: int) -> bytes:
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    """Write every byte: a disk that fills up takes a part of them without a word, and refuses only the next."""
+    """Write every byte: a disk that fills up silently takes a part of them, and fails only at the next write."""
     while data:
         n_written = os.pwrite(descriptor, data, offset)
         data, offset = data[n_written:], offset + n_written

@@ -1,4 +1,4 @@
-"""Reading what others wrote: regular files of a bearable size, UTF-8, strict JSON; anything else is an `InputError`."""
+"""Reading foreign files: regular, of a bearable size, UTF-8, strict JSON; anything else is an `InputError`."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> int:
 
 
 def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
-    """A file's bytes; `InputError` where it is no regular file or larger than `limit`, `OSError` as the system says."""
+    """A file's bytes; `InputError` unless it is a regular file of at most `limit` bytes, `OSError` from the system."""
     with os.fdopen(open_regular(path), "rb") as stream:
         content = stream.read(limit + 1) if os.fstat(stream.fileno()).st_size <= limit else None
     if content is None or len(content) > limit:
@@ -37,7 +37,7 @@ def read_bytes(path: Path | str, limit: int = LARGEST) -> bytes:
 
 
 def read_text(path: Path | str, limit: int = LARGEST) -> str:
-    """A file's text; as `read_bytes`, and `InputError` where it is not UTF-8."""
+    """A file's text; as `read_bytes`, and `InputError` if it is not UTF-8."""
     try:
         return read_bytes(path, limit).decode("utf-8")
     except UnicodeDecodeError:
@@ -45,7 +45,7 @@ def read_text(path: Path | str, limit: int = LARGEST) -> str:
 
 
 def read_json(path: Path | str, limit: int = LARGEST_SETTINGS) -> Any:
-    """The value in a JSON file; as `read_text`, and `InputError` where `json_value` refuses it."""
+    """The value in a JSON file; as `read_text`, and `InputError` if `json_value` rejects it."""
     try:
         return json_value(read_text(path, limit))
     except InputError:
@@ -69,8 +69,8 @@ def unpacked(content: bytes, limit: int = LARGEST) -> bytes:
 
 
 def json_value(text: str | bytes, finite: bool = True) -> Any:
-    """The value of a JSON text. Raises `ValueError` also for what `json` lets pass or trips over: a name given twice,
-    nesting without end, halves of characters, and if it has to be `finite` NaN and infinity."""
+    """The value of a JSON text. Raises `ValueError` also for what `json` accepts or fails on: a name given twice,
+    endless nesting, half a character, and, if it has to be `finite`, NaN and infinity."""
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:

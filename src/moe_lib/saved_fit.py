@@ -76,7 +76,7 @@ def load_fit(path: Path) -> SavedFit:
 
 
 def require_own(path: Path) -> None:
-    """`InputError` if a file that a fit is to be written to is there and is not a fit."""
+    """`InputError` if the file that a fit is to be written to exists and is not a fit."""
     if os.path.lexists(path):
         try:
             load_fit(path)

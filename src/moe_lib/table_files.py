@@ -21,7 +21,7 @@ SEPARATORS = ",;\t"
 def _separated(content: bytes) -> pd.DataFrame:
     """A table whose header shows its separator; with semicolons, a comma is a decimal point."""
     text = content.decode("utf-8-sig")
-    header = "".join(text.split("\n", 1)[0].split('"')[::2])  # without what is quoted
+    header = "".join(text.split("\n", 1)[0].split('"')[::2])  # without quoted text
     separator = max(SEPARATORS, key=header.count)
     names = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
     if twice := {name for name in names if name and names.count(name) > 1}:
@@ -44,7 +44,7 @@ def _json_lines(content: bytes) -> pd.DataFrame:
 
 def _parquet(content: bytes) -> pd.DataFrame:
     about = parquet.ParquetFile(io.BytesIO(content)).metadata
-    if about.num_rows * about.num_columns > MOST_CELLS:  # a few bytes can stand for any number of equal cells
+    if about.num_rows * about.num_columns > MOST_CELLS:  # a few bytes can encode any number of equal cells
         raise ValueError(f"it has more than {MOST_CELLS:,} cells, which are not read")
     return pd.read_parquet(io.BytesIO(content))
 
@@ -78,9 +78,9 @@ def read_table(path: Path | str) -> pd.DataFrame:
             raise InputError(f"{name}: cannot be read ({error.strerror or error})") from None
     try:
         table = READERS[kind](unpacked(content, LARGEST_TABLE))
-    except Exception as error:  # pandas and pyarrow raise what they stumble over in a damaged file
+    except Exception as error:  # pandas and pyarrow raise errors of many kinds on a damaged file
         reason = (str(error).splitlines() or ["nothing in it"])[0]
         raise InputError(f"{name}: is not a {kind[1:]} table ({reason})") from None
     if table.empty:
-        raise InputError(f"{name}: holds no rows")
+        raise InputError(f"{name}: has no rows")
     return table

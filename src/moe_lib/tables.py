@@ -1,7 +1,7 @@
 """Tables of runs: columns by symbol, validated, for a law.
 
-A law speaks of N, Na, D, S, G, C and L; a file has columns of its own names. What is wrong is refused where it
-enters, with the row (counted from 1, without a header) and the column; nothing is dropped unless it was asked for.
+A law is in N, Na, D, S, G, C and L; a file names its columns as it likes. A wrong value is rejected when it is read,
+with its row (counted from 1, without a header) and column; nothing is dropped unless that was asked for.
 """
 
 import re
@@ -83,7 +83,7 @@ def columns_for(
             how = "" if source.has("Na") else " with N_a = (1 - S) N"
             derived.append(f"D = C / (6 N_a){how}" if sparse else "D = C / (6 N), since the table has no S and no N_a")
     columns = {}
-    for symbol in sorted(found, key=lambda x: x in ("Na", "D")):  # what others are derived from is missed first
+    for symbol in sorted(found, key=lambda x: x in ("Na", "D")):  # first the columns from which others are derived
         if (values := found[symbol]) is None:
             raise InputError(source.missing(symbol))
         columns[symbol] = values
@@ -104,7 +104,7 @@ def without_incomplete(
 
 
 def symbols_of(table: pd.DataFrame, names: Mapping[str, str] | None = None) -> "dict[str, pd.Series[Any]]":
-    """Columns by their own names, and by symbol, with written counts as numbers; what a condition may speak of."""
+    """Columns by their own names, and by symbol, with written counts as numbers; what a condition may name."""
     own = {str(column): table[column] for column in table.columns}
     symbols = {**{symbol: symbol for symbol in SYMBOLS if symbol in own}, **(names or {})}
     return own | {symbol: _parsed(table[column], symbol)[0] for symbol, column in symbols.items() if column in own}
@@ -120,7 +120,7 @@ class _Source:
                 raise InputError(self.missing(symbol))
 
     def column(self, symbol: str) -> "pd.Series[float] | None":
-        """Validated numbers, or None where the table has no such column."""
+        """Validated numbers, or None if the table has no such column."""
         name = self.names.get(symbol, symbol)
         return _numbers(self.table[name], symbol, name) if self.has(symbol) else None
 
@@ -136,7 +136,7 @@ class _Source:
         return active
 
     def missing(self, symbol: str) -> str:
-        """What to say where a column is not there."""
+        """What to say if a column is missing."""
         name, has = self.names.get(symbol, symbol), ", ".join(map(str, self.table.columns))
         return f"column {name!r} for {symbol} is not in the table, which has {has}"
 
