@@ -9,6 +9,7 @@ under squares on 36 runs: how often its intervals hold the truth as plain percen
 import json
 
 import numpy as np
+import pandas as pd
 
 from moe_lib.files import whole_file
 from moe_lib.laws.implications import runs_of_law

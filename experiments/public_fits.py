@@ -1,6 +1,6 @@
 """Fits to data that nobody here produced, beside the numbers that others published; writes results/public_fits.json.
 
-    python tools/public_data.py && python experiments/public_fits.py      # about two minutes on two cores
+    python tools/public_data.py && python experiments/public_fits.py      # under a minute on two cores
 
 The data are in experiments/public, whose README says where each file comes from.
 """
