@@ -227,7 +227,7 @@ def _fault(row: Any) -> str | None:
     if key != row["key"]:
         return f"its config is that of run {key}, and its key is {row['key']}"
     if "digest" in row and row["digest"] != digest_of(row):
-        return "it was changed after it was written (its digest does not fit)"
+        return "it was changed after it was written (its digest does not match)"
     return None
 
 

@@ -93,7 +93,7 @@ def test_the_untrained_model_starts_as_the_trained_one_did(
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["nowhere"], "holds no trained run"), (["OUT", "--tasks", "none"], "tasks = 'none' has to be a folder")],
+    [(["nowhere"], "has no trained run"), (["OUT", "--tasks", "none"], "tasks = 'none' has to be a folder")],
 )
 def test_wrong_input_ends_with_two_and_one_sentence(moe, trained: Path, arguments: list[str], sentence: str) -> None:
     done = moe("eval", *(str(trained) if word == "OUT" else word for word in arguments))

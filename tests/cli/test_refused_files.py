@@ -226,7 +226,7 @@ def test_damaged_checkpoints_are_told_in_sentences(moe_here: Callable, case, tmp
     again = moe_here(*arguments(case, out, ledger))
     assert again.returncode == 0
     assert again.stderr.splitlines() == [
-        f"moe-lib: {tensors}: damaged checkpoint passed over (its digest does not fit)",
+        f"moe-lib: {tensors}: damaged checkpoint skipped (its digest does not match)",
         f"moe-lib: {out}: no checkpoint is whole; training starts anew",
     ]
     assert case.is_what_stands(out, ledger)

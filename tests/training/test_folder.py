@@ -135,7 +135,7 @@ def test_a_damaged_run_json_is_a_sentence(damage: str, trained: Path, small_run:
         file.write_text(huge.model_dump_json())
     else:
         file.write_text(DAMAGED_RUNS[damage])
-    with pytest.raises(InputError, match=r"holds a damaged run|does not fit"):
+    with pytest.raises(InputError, match=r"has a damaged run|does not match"):
         load_run(trained)
     with pytest.raises(InputError, match="choose another folder"), own_folder(trained, small_run):
         pass
@@ -151,9 +151,9 @@ def trained(small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda w: w.to(torch.int64), "does not fit run.json"),
-        (lambda w: w.half(), "does not fit run.json"),
-        (lambda w: w[:-1], "does not fit run.json"),
+        (lambda w: w.to(torch.int64), "does not match run.json"),
+        (lambda w: w.half(), "does not match run.json"),
+        (lambda w: w[:-1], "does not match run.json"),
         (lambda w: w * float("nan"), "not finite"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
         train(small_run, small_corpus, tmp_path, seconds_between_checkpoints=0, on_step=killed_at(8))
     newest = max(tmp_path.glob("step-*.safetensors"))
     newest.write_bytes(damage(newest.read_bytes()))  # type: ignore[operator]
-    with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+    with pytest.warns(UserWarning, match="damaged checkpoint skipped"):
         resumed = train(small_run, small_corpus, tmp_path).losses
     assert torch.equal(resumed, undisturbed)
 
@@ -101,7 +101,7 @@ def test_every_flipped_bit_of_a_checkpoints_record_is_noticed(
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         marker.write_bytes(flipped)
-        with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+        with pytest.warns(UserWarning, match="damaged checkpoint skipped"):
             found = checkpoint.load_newest(begun, owner)
         assert found is not None
         assert found.step == whole.step - 1
@@ -112,7 +112,7 @@ def test_an_edited_checkpoint_is_passed_over(change: dict[str, float], begun: Pa
     marker = max(begun.glob("step-*.json"))
     about = json.loads(marker.read_text())
     marker.write_text(json.dumps(about | change))
-    with pytest.warns(UserWarning, match="damaged checkpoint passed over"):
+    with pytest.warns(UserWarning, match="damaged checkpoint skipped"):
         found = checkpoint.load_newest(begun, about["key"])
     assert found is not None
     assert found.step == about["step"] - 1
@@ -134,7 +134,7 @@ def test_a_checkpoint_under_another_steps_name_is_passed_over(begun: Path) -> No
     about = json.loads(marker.read_text())
     for path in (marker, marker.with_suffix(".safetensors")):
         shutil.copy(path, path.with_name(f"step-00000009{path.suffix}"))
-    with pytest.warns(UserWarning, match="its name does not fit its step"):
+    with pytest.warns(UserWarning, match="its name does not match its step"):
         found = checkpoint.load_newest(begun, about["key"])
     assert found is not None
     assert found.step == about["step"]

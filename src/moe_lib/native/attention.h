@@ -20,7 +20,7 @@ struct Inputs {
     float epsilon;
 };
 
-// One sequence's inverse RMS of queries and keys, and the head at hand: rotated, in both layouts where both are read.
+// One sequence's inverse RMS of queries and keys, and the current head, rotated; in both layouts if both are read.
 struct Head {
     std::vector<float> q_scale, k_scale, q, k, v, k_columns, v_columns;  // [T] [T] [T, W] x 3, [W, T padded] x 2
 

@@ -1,5 +1,5 @@
 // Numbers rounded to bfloat16, in pairs along a product's sum over k: the even k's in the lower half of a
-// pair, the odd k's in the upper. Where the processor has no dot product of pairs they are multiplied as floats.
+// pair, the odd k's in the upper. Processors without a dot product of pairs multiply them as floats.
 #pragma once
 #include "vector.h"
 
@@ -17,7 +17,7 @@ inline To bits_as(From from) {
     return to;
 }
 
-// To the nearest, of two to the even one; the lower half is of no meaning. NaN stays NaN.
+// To the nearest, ties to even; the lower half has no meaning. NaN stays NaN.
 inline Pair rounded(float x) {
     const Pair bits = bits_as<Pair>(x);
     return x == x ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000;

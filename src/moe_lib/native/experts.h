@@ -107,7 +107,7 @@ inline void glu(const float* a, const float* b, float* h, long n) {
     });
 }
 
-// Floats of `hidden`, which keeps w1 x and v1 x, [f, lanes] each a block; where `kept` is 0 it holds one block only.
+// Floats of `hidden`, which keeps w1 x and v1 x, both [f, lanes] per block; if `kept` is 0 it has one block only.
 extern "C" long expert_buffer(long n_assignments, long n_experts, long f, long kept) {
     return 2 * f * (kept ? n_assignments + PADDED * n_experts : TOKENS);
 }

@@ -1,4 +1,4 @@
-// What the library offers: float32 unless another type is named, every array contiguous. Shapes are with the definitions.
+// What the library offers: float32 unless another type is named, every array contiguous. Shapes are given at the definitions.
 #pragma once
 #include <cstdint>
 
@@ -47,5 +47,5 @@ void adam(
     const int64_t* sizes, long n_tensors, float scale, float rate, float beta1, float beta2, float epsilon, float keep,
     float root);
 
-double self_test();  // largest relative error of any kernel; about 1e-6 if all is well
+double self_test();  // largest relative error of any kernel; about 1e-6 if they are correct
 }

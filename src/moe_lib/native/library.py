@@ -1,10 +1,10 @@
 """Building and loading the kernels.
 
 They are built at their first use, by this machine's compiler (`$CXX`, or c++, g++, clang++) for its processor, into the
-user's cache folder; `$MOE_LIB_CXXFLAGS` adds flags, for another processor or a debugger. The file's name is the digest
-of sources, flags, compiler and processor, and its own digest: what changes or is damaged is built anew, and what is
-there is loaded in a millisecond by any number of processes. A library that fails its self-test (`selftest.cpp`) is not
-kept, so that a machine on which the kernels would compute wrongly uses another back end.
+user's cache folder; `$MOE_LIB_CXXFLAGS` adds flags, for another processor or a debugger. The file's name has the digest
+of sources, flags, compiler and processor, and its own digest: a change or damage leads to a new build, and any number
+of processes load an existing one in a millisecond. A library that fails its self-test (`selftest.cpp`) is not kept, so
+a machine on which the kernels would compute wrongly uses another back end.
 """
 
 import ctypes
@@ -40,7 +40,7 @@ LARGEST_ERROR = 5e-6  # of the self-test, relative; float32 sums of these length
 
 @cache
 def why_not() -> str | None:
-    """None where the kernels can run here, else the reason in words; builds them if they are not there yet."""
+    """None if the kernels can run here, else the reason in words; builds them if they are missing."""
     try:
         library()
     except InputError as error:
@@ -49,7 +49,7 @@ def why_not() -> str | None:
 
 
 def wrong() -> str | None:
-    """None if the kernels pass their self-test, run once more; else what is wrong, in words. It may be a crash."""
+    """None if the kernels pass their self-test, run once more; else what is wrong, in words, even after a crash."""
     try:
         problem = _problem_of(built(_folder()))
     except (InputError, OSError) as error:
@@ -58,9 +58,9 @@ def wrong() -> str | None:
 
 
 def built(folder: Path) -> Path:
-    """The kernels' library in `folder`, built where it is not there yet: whole or not at all, by one process at a time.
+    """The kernels' library in `folder`, built if it is missing: whole or not at all, by one process at a time.
 
-    Raises `InputError` if there is no compiler, if it fails, or if what it built fails the self-test.
+    Raises `InputError` if there is no compiler, if it fails, or if the library fails the self-test.
     """
     sources = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".h", ".cpp"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
@@ -77,9 +77,9 @@ def built(folder: Path) -> Path:
 
 
 def _whole(folder: Path, digest: str) -> Path | None:
-    """The library of some sources whose bytes are those that were built: their digest is the end of its name.
+    """The library of some sources, with exactly the bytes that were built: their digest is the end of its name.
 
-    Calling into one that was cut short would end the process without a word.
+    Calling into a library that was cut short would end the process without a message.
     """
     for path in sorted(folder.glob(f"{digest}-*.so")):
         with suppress(InputError, OSError):
@@ -90,7 +90,7 @@ def _whole(folder: Path, digest: str) -> Path | None:
 
 @cache
 def library() -> ctypes.CDLL:
-    """The kernels, built if they are not there yet. Raises `InputError` where they cannot be."""
+    """The kernels, built if they are missing. Raises `InputError` if they cannot be built."""
     try:
         return ctypes.CDLL(str(built(_folder())))
     except OSError as error:
@@ -104,7 +104,7 @@ def _folder() -> Path:
 def _build(path: Path) -> None:
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", ""), "c++", "g++", "clang++"))), None)
     if compiler is None:
-        raise InputError("backend = 'native' needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is here")
+        raise InputError("backend = 'native' needs a C++ compiler, and found none of $CXX, c++, g++ and clang++")
     sources = [str(Path(__file__).parent / name) for name in ("kernels.cpp", "selftest.cpp")]
     done = _run(compiler, *_flags(), *sources, "-o", str(path))
     if done.returncode:
@@ -115,7 +115,7 @@ def _build(path: Path) -> None:
 
 
 def _problem_of(library: Path) -> str | None:
-    """What is wrong with a library that was built; it is tried in a process of its own, since it might crash."""
+    """What is wrong with a built library; it is tried in a separate process, since it might crash."""
     program = f"import ctypes; f = ctypes.CDLL({str(library)!r}).self_test; f.restype = ctypes.c_double; print(f())"
     done = _run(sys.executable, "-c", program)
     if done.returncode:

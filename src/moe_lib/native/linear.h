@@ -20,7 +20,7 @@ extern "C" void linear_backward(
 constexpr long CHUNK = 64;   // tokens whose logits are adjacent
 constexpr long WORDS = 128;  // rows of the vocabulary whose logits for a chunk stay in the nearest cache
 
-// A register's tokens: their highest logit so far, and the sum of exp(logit - highest), with `n` logits more.
+// A register's tokens: their highest logit so far, and the sum of exp(logit - highest), after `n` more logits.
 inline void add_exponentials(const float* logits, long n, float* highest, float* total) {
     const Floats before = load(highest);
     Floats now = before, sums = {};
@@ -33,7 +33,7 @@ inline void add_exponentials(const float* logits, long n, float* highest, float*
     store(highest, now);
 }
 
-// Floats of `logits`, which keeps [vocabulary, CHUNK] a chunk, or where `kept` is 0 one chunk only.
+// Floats of `logits`, which keeps [vocabulary, CHUNK] per chunk, or only one chunk if `kept` is 0.
 extern "C" long logit_buffer(long n, long vocabulary, long kept) {
     return vocabulary * (kept ? round_up(n, CHUNK) : CHUNK);
 }

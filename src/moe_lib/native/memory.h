@@ -9,7 +9,7 @@
 
 constexpr uintptr_t HUGE_PAGE = 1 << 21;
 
-// What is touched for the first time from now on comes in huge pages, the ends of a tensor with their neighbours.
+// Memory first touched from now on comes in huge pages; the ends of a tensor share theirs with their neighbours.
 inline void huge_pages(const float* tensor, long n) {
 #if defined(MADV_HUGEPAGE)
     const uintptr_t first = uintptr_t(tensor) & -HUGE_PAGE, last = (uintptr_t(tensor + n) + HUGE_PAGE - 1) & -HUGE_PAGE;
@@ -17,7 +17,7 @@ inline void huge_pages(const float* tensor, long n) {
 #endif
 }
 
-// The same for tensors that have their values already: they move, if this kernel can do that at once (Linux 6.1).
+// The same for tensors that already have values: they move if this kernel can do that at once (Linux 6.1).
 extern "C" void move_to_huge_pages(float* const* tensors, const int64_t* sizes, long n_tensors) {
 #if defined(MADV_HUGEPAGE)
     constexpr int COLLAPSE = 25;  // MADV_COLLAPSE, which older headers lack

@@ -4,7 +4,7 @@
 
 inline float inverse_rms(const float* x, long d, float epsilon) { return 1 / std::sqrt(dot(x, x, d) / d + epsilon); }
 
-// dx from dy, which it may overwrite; dw is added to. `scale` is the row's inverse RMS.
+// dx from dy, which it may overwrite; adds to dw. `scale` is the row's inverse RMS.
 inline void norm_row_backward(const float* dy, const float* x, const float* w, float scale, float* dx, float* dw, long d) {
     Floats sums = {};
     long i = 0;

@@ -1,6 +1,6 @@
-// C = A B or C += A B in float32, of A and B as they are or rounded to bfloat16. A's elements are broadcast, so that it
-// may be stored in either order; the rows of B and C are contiguous. A tile of C stays in registers while it is
-// summed; the order of sums depends on the shape alone, so that the same input gives the same bits.
+// C = A B or C += A B in float32, of A and B as they are or rounded to bfloat16. A's elements are broadcast, so it may
+// be stored in either order; the rows of B and C are contiguous. A tile of C stays in registers while it is summed; the
+// order of sums depends on the shape alone, so the same input gives the same bits.
 #pragma once
 #include <vector>
 
@@ -99,8 +99,8 @@ static void rounded_panels(
     panels(packed, b_pairs.data(), n, c, c_row, m, n, pairs, add, ahead);
 }
 
-// C [m, n] = A [m, k] B [k, n], added to C where `add`, of A and B rounded to bfloat16 where `rounded`; `ahead` is what
-// the next product will read
+// C [m, n] = A [m, k] B [k, n]; `add` adds it to C, `rounded` rounds A and B to bfloat16 first, and `ahead` is what the
+// next product will read
 static void product(
     Strided<> a, const float* b, long b_row, float* c, long c_row, long m, long n, long k, bool add,
     bool rounded = false, Ahead ahead = {}) {

@@ -1,6 +1,6 @@
-// The kernels against the same functions in plain float64, gradients by central differences: what a compiler or a
-// processor gets wrong is found before anything is trained. A file of its own, so that the kernels are tested as they
-// are called, not as the compiler would them here; with -DMAIN it is a program.
+// Compares the kernels with the same functions in plain float64, gradients by central differences, so that an error of
+// the compiler or the processor is found before anything is trained. It is a separate file, so that the kernels are
+// tested as they are called, not as the compiler would inline them here; with -DMAIN it is a program.
 #include "kernels.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace {
 
 using Doubles = std::vector<double>;
-using Tensors = std::vector<Doubles>;  // inputs of a function that gradients are taken of
+using Tensors = std::vector<Doubles>;  // inputs of a function whose gradients are taken
 using Exact = std::function<Doubles(const Tensors&)>;
 
 struct Numbers {  // about uniform in -1 .. 1, the same on every machine
@@ -24,7 +24,7 @@ struct Numbers {  // about uniform in -1 .. 1, the same on every machine
     }
     Doubles many(long n) {
         Doubles values(n);
-        for (double& value : values) value = float(next());  // so that float32 and float64 start from the same
+        for (double& value : values) value = float(next());  // so that float32 and float64 start from the same values
         return values;
     }
 };
@@ -208,7 +208,7 @@ double route_error(Numbers& numbers) {
         }
         return result;
     };
-    bool best = true;  // no expert that was left out is likelier than the last that was taken
+    bool best = true;  // no expert that was left out is likelier than the last one chosen
     for (long i = 0; i < n; i++)
         for (long e = 0; e < n_experts; e++) {
             const auto chosen = expert.begin() + i * n_active;
@@ -266,7 +266,7 @@ double rounded_error(Numbers& numbers) {
             float single = float(value);
             uint32_t bits;
             std::memcpy(&bits, &single, 4);
-            bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;  // to the nearest, of two to the even one
+            bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;  // to the nearest, ties to even
             std::memcpy(&single, &bits, 4);
             value = single;
         }

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #if defined(__AVX512F__)
-constexpr int LANES = 16, WIDE = 4;  // floats a register; registers a row of a tile of `product`
+constexpr int LANES = 16, WIDE = 4;  // floats per register; registers per row of a tile of `product`
 #elif defined(__AVX__)
 constexpr int LANES = 8, WIDE = 2;
 #else
@@ -58,7 +58,7 @@ inline Vector<L> exponential(Vector<L> x) {
     return p * (Vector<L>)exponent;
 }
 
-// f(j, L) for every j of 0 .. n - 1 by L at a time: as many as a register holds, then eight; n is a multiple of eight.
+// f(j, L) for j = 0 .. n - 1, L at a time: as many as a register holds, then eight; n is a multiple of eight.
 template <class Function>
 inline void by_vectors(long n, Function f) {
     long j = 0;

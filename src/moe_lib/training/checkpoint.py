@@ -1,9 +1,9 @@
-"""Checkpoints that a kill cannot break: whole or not there, checked by digest, the last two kept.
+"""Checkpoints that a kill cannot break: written whole, checked by digest, the last two kept.
 
 A checkpoint is two files: `step-N.safetensors` (weights, Adam's moments, losses so far) and, written after it,
-`step-N.json` (step, seconds of training so far, whose it is, digest of the tensors, and a digest of this record). Data
-position and learning rate follow from the step, and nothing in training draws random numbers after the first weights,
-so that there is no other state.
+`step-N.json` (step, seconds of training so far, its owner, digest of the tensors, and a digest of this record). The
+step determines data position and learning rate, and training draws no random numbers after the initial weights, so
+there is no other state.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class State:
-    """Where training stands: the next step, every tensor that it needs, and the `seconds` of all steps so far (NaN in
-    checkpoints of before they were kept)."""
+    """The state of training: the next step, every tensor that it needs, and the `seconds` of all steps so far (NaN in
+    checkpoints that predate them)."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -40,7 +40,7 @@ class State:
 
 
 def save(folder: Path, owner: str, state: State) -> None:
-    """Write a checkpoint, then remove all but the last two, and those beyond it, which are damaged."""
+    """Write a checkpoint, then remove all but the last two, and those of later steps, which are damaged."""
     path = folder / f"step-{state.step:08d}.safetensors"
     save_tensors(path, state.tensors)
     with whole_file(path.with_suffix(".json")) as temporary:
@@ -58,8 +58,8 @@ def save(folder: Path, owner: str, state: State) -> None:
 def load_newest(folder: Path, owner: str) -> State | None:
     """The newest whole checkpoint of this owner: the `key` of the run, its corpus and its back end.
 
-    Damaged ones are passed over with a warning, and there is another if none is left. Raises `InputError` for a whole
-    one of another owner, which a new beginning would overwrite.
+    Damaged ones are skipped with a warning; if none is left, another warning says so. Raises `InputError` for a whole
+    one of another owner, which a new start would overwrite.
     """
     damaged = False
     markers = [path.name for path in folder.glob("step-*.json") if re.fullmatch(CHECKPOINT, path.name)]
@@ -68,13 +68,13 @@ def load_newest(folder: Path, owner: str) -> State | None:
         try:
             about = _checked(folder / name)
             if sha256_of(path) != about["sha256"]:
-                raise ValueError("its digest does not fit")
+                raise ValueError("its digest does not match")
             if about["key"] == owner:
                 return State(about["step"], load_tensors(path), about.get("seconds", math.nan))
         except (OSError, ValueError) as error:
             damaged = True
             reason = error.strerror if isinstance(error, OSError) else error
-            warnings.warn(f"{path}: damaged checkpoint passed over ({reason})", Notice, stacklevel=2)
+            warnings.warn(f"{path}: damaged checkpoint skipped ({reason})", Notice, stacklevel=2)
         else:
             raise InputError(_of_another(folder, about["key"], owner))
     if damaged:
@@ -93,30 +93,30 @@ def _signed(about: dict[str, Any]) -> str:
 
 
 def _checked(marker: Path) -> dict[str, Any]:
-    """The record of a marker; `ValueError` if anything in it was changed, or its name says another step.
+    """The record of a marker; `ValueError` if anything in it was changed, or its name has another step.
 
-    Markers of earlier versions have no digest; all in them but the seconds is checked by other means.
+    Markers of earlier versions have no digest; everything in them but the seconds is checked by other means.
     """
     text = read_text(marker, LARGEST_SETTINGS)
     about = json_value(text)
     if not isinstance(about, dict) or about.get("step") != step_of(marker.name):
-        raise ValueError("its name does not fit its step")
+        raise ValueError("its name does not match its step")
     record = {name: about[name] for name in RECORD if name in about}
     if not (isinstance(record.get("key"), str) and isinstance(record.get("sha256"), str)):
         raise ValueError("its record is not complete")
     if text != (_signed(record) if "digest" in about else json.dumps(record)):
-        raise ValueError("its digest does not fit")
+        raise ValueError("its digest does not match")
     return record
 
 
 def _of_another(folder: Path, found: str, owner: str) -> str:
-    """What to say of checkpoints of another owner."""
+    """The message about checkpoints of another owner."""
     names = ("run", "corpus", "back end")
     pairs = zip(names, found.split(), owner.split(), strict=False)
     name, was, now = next(((name, was, now) for name, was, now in pairs if was != now), ("owner", found, owner))
     return (
         f"{folder}: its checkpoints are of {name} {was:.16}, and this is {now:.16}, which would give other losses; "
-        f"choose another folder, or remove this one to begin anew"
+        f"choose another folder, or remove this one to start anew"
     )
 
 
@@ -128,7 +128,7 @@ def capture(
     looks: Tensor,
     seconds: float,
 ) -> State:
-    """All that training needs to go on: weights (`weight.NAME`), moments (`exp_avg.NAME`, ...), losses and looks."""
+    """All that training needs to resume: weights (`weight.NAME`), moments (`exp_avg.NAME`, ...), losses and looks."""
     tensors = {"losses": losses, "looks": looks}
     for name, weight in model.named_parameters():
         tensors[f"weight.{name}"] = weight.detach()
@@ -139,7 +139,7 @@ def capture(
 
 
 def restore(model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
-    """Put weights and moments back, as after `state.step` updates."""
+    """Restore weights and moments as they were after `state.step` updates."""
     for name, weight in model.named_parameters():
         weight.data.copy_(state.tensors[f"weight.{name}"])
         moments = {

@@ -42,7 +42,10 @@ def export_run(run: Path, out: Path) -> None:
         for name, text in {**texts, "tokenizer_config.json": json.dumps(about, indent=2)}.items():
             with whole_file(staged / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        for name in (*FILES, ABOUT):  # an earlier export; what says whose it is goes last, and comes first
+        for name in (
+            *FILES,
+            ABOUT,
+        ):  # an earlier export; the file that names its owner is removed last and written first
             (out / name).unlink(missing_ok=True)
         with whole_file(out / ABOUT) as temporary:
             digests = {name: sha256_of(staged / name) for name in FILES}
@@ -58,7 +61,7 @@ def export_run(run: Path, out: Path) -> None:
 
 
 def _require_own(out: Path, key: str) -> None:
-    """`InputError` if a folder holds anything that no export of this run wrote; what a killed one left is removed."""
+    """`InputError` if a folder has anything that no export of this run wrote; a killed export's files are removed."""
     try:
         names = [name for name in os.listdir(out) if not is_temporary_of(name, TEMPORARY)]
     except FileNotFoundError:
@@ -85,6 +88,6 @@ def import_model(folder: Path) -> Transformer:
     try:
         return from_huggingface(read_json(path), load_tensors(folder / "model.safetensors"))
     except FileNotFoundError as error:
-        raise InputError(f"{error.filename}: is not there") from None
+        raise InputError(f"{error.filename}: is missing") from None
     except KeyError as error:
         raise InputError(f"{path}: {error.args[0]} is missing") from None

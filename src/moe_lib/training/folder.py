@@ -1,6 +1,6 @@
-"""A run's folder: whose it is, and what is left there: `run.json`, `model.safetensors`, `tokenizer.json`, each whole.
+"""A run's folder: its owner, and the run's files `run.json`, `model.safetensors`, `tokenizer.json`, written whole.
 
-`run.json` is the first file, so that the folder belongs to one run from its beginning.
+`run.json` is written first, so the folder belongs to one run from the beginning.
 """
 
 import errno
@@ -32,10 +32,10 @@ OWN = rf"run\.json|model\.safetensors|tokenizer\.json|{CHECKPOINT}"  # names in 
 
 @contextmanager
 def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
-    """Hold the folder of a run, free of what a kill left; a second process waits until the first has ended.
+    """Hold the folder of a run, cleared of a killed process's files; a second process waits until the first has ended.
 
-    Raises `InputError` if it belongs to another run, or is not empty and not a run's at all: nothing in it is touched.
-    If the run is refused, a folder made for it is removed.
+    Raises `InputError` if it belongs to another run, or is not empty and not a run's at all; nothing in it is then
+    touched. If the run is rejected, a folder created for it is removed.
     """
     new = not folder.exists()
     _require_own(folder, run)
@@ -49,19 +49,19 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
                 (folder / "run.json").unlink(missing_ok=True)
             if new:
                 (folder / "lock").unlink(missing_ok=True)
-                with suppress(OSError):  # not empty: something of worth is in it
+                with suppress(OSError):  # not empty: it has files that may matter to somebody
                     folder.rmdir()
             raise
 
 
 def _say_that_it_waits(folder: Path) -> None:
     warnings.warn(
-        f"{folder}: another process is training here; this one goes on when it has ended", Notice, stacklevel=5
+        f"{folder}: another process is training here; this one continues when it has ended", Notice, stacklevel=5
     )
 
 
 def _require_own(folder: Path, run: RunConfig) -> bool:
-    """Whether a folder has the `run.json` of this run; `InputError` if it has another's, or anything else of others."""
+    """Whether a folder has the `run.json` of this run; `InputError` if it has another run's, or other foreign files."""
     try:
         names = set(os.listdir(folder))
     except FileNotFoundError:
@@ -81,15 +81,15 @@ def _require_own(folder: Path, run: RunConfig) -> bool:
 
 def _require_same(path: Path, run: RunConfig) -> None:
     try:
-        standing = RunConfig(**read_json(path))
+        existing = RunConfig(**read_json(path))
     except (InputError, TypeError):
         raise InputError(f"{path}: does not describe a run, or is damaged; choose another folder") from None
-    if standing != run:
-        raise InputError(f"{path.parent}: belongs to run {standing.key}, this is {run.key}; choose another folder")
+    if existing != run:
+        raise InputError(f"{path.parent}: belongs to run {existing.key}, and this is {run.key}; choose another folder")
 
 
 def _claim(folder: Path, run: RunConfig) -> bool:
-    """Whether the folder was nobody's and is now this run's; `InputError` if it is another's."""
+    """Claim the folder for this run; whether it was free before. `InputError` if it is another's."""
     if _require_own(folder, run):
         return False
     with whole_file(folder / "run.json") as temporary:
@@ -100,7 +100,7 @@ def _claim(folder: Path, run: RunConfig) -> bool:
 def remove_run(folder: Path) -> None:
     """Remove a run's own files, and its folder unless something else is in it; whoever calls this holds the folder.
 
-    The lock goes last: whoever waits for it finds nothing half-removed.
+    The lock is removed last, so whoever waits for it finds nothing half-removed.
     """
     own = [name for name in os.listdir(folder) if re.fullmatch(OWN, name)]
     for name in [*sorted(own, key=lambda name: name == "run.json"), "lock"]:
@@ -119,16 +119,16 @@ def save_run(folder: Path, run: RunConfig, model: Transformer, corpus: TokenCorp
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole; `OSError` where the disk refuses."""
+    """Write a safetensors file whole; `OSError` if the disk fails."""
     with whole_file(path) as temporary:
         try:
             save_file(tensors, temporary, about)
-        except SafetensorError as error:  # its words hold the system's: "No space left on device"
+        except SafetensorError as error:  # its message includes the system's: "No space left on device"
             raise OSError(errno.EIO, str(error)) from None
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file; `ValueError` says what is wrong with it, `OSError` what the system says."""
+    """Tensors of a safetensors file; `ValueError` if it is damaged, `OSError` if it cannot be read."""
     os.close(open_regular(path))
     try:
         return load_file(path)
@@ -137,15 +137,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
-    """A trained run; `InputError` if the folder holds none, or its files are damaged or do not fit."""
+    """A trained run; `InputError` if the folder has none, or its files are damaged or do not match."""
     path = folder / "model.safetensors"
     try:
         run = RunConfig(**read_json(folder / "run.json"))
         tensors = load_tensors(path)
     except FileNotFoundError:
-        raise InputError(f"{folder}: holds no trained run; run: moe-lib train RUN.yaml --out {folder}") from None
+        raise InputError(f"{folder}: has no trained run; run: moe-lib train RUN.yaml --out {folder}") from None
     except (ValueError, TypeError) as error:
-        raise InputError(f"{folder}: holds a damaged run ({error}); train it again") from None
+        raise InputError(f"{folder}: has a damaged run ({error}); train it again") from None
     if sum(weight.numel() for weight in tensors.values()) == count_parameters(run.model).total:
         model = Transformer(run.model)
         shapes = {name: (weight.shape, weight.dtype) for name, weight in model.named_parameters()}
@@ -154,11 +154,11 @@ def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
                 raise InputError(f"{path}: has weights that are not finite; train the run again")
             model.load_state_dict(tensors, strict=False)
             return run, model.eval()
-    raise InputError(f"{folder}: model.safetensors does not fit run.json; train the run again")
+    raise InputError(f"{folder}: model.safetensors does not match run.json; train the run again")
 
 
 def require_tokenizer(folder: Path, corpus: TokenCorpus) -> None:
-    """`InputError` where a corpus has another tokenizer than the trained run's: its losses would be of other tokens."""
+    """`InputError` if a corpus has another tokenizer than the trained run; losses of other tokens do not compare."""
     if load_tokenizer(folder).to_str() != corpus.tokenizer.to_str():
         raise InputError(
             f"corpus = '{corpus.name}' has another tokenizer than the one {folder} was trained with; give the corpus "
