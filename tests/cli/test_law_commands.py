@@ -66,7 +66,10 @@ def test_fit_prints_its_contract(file: Path) -> None:
         ),
         (["--law", "chinchilla", "--columns", COLUMNS, "--starts", "table2"], "starts = 'table2' has to be grid"),
         (["--law", "chinchilla", "--columns", COLUMNS, "--cluster", "seed"], "cluster = 'seed' is not in the table"),
-        (["--law", "chinchilla", "--columns", COLUMNS, "--drop-highest", "32"], "needs at least 7 runs, here are 4"),
+        (
+            ["--law", "chinchilla", "--columns", COLUMNS, "--drop-highest", "32"],
+            "needs at least 7 runs, but there are 4",
+        ),
         (["--law", "sparsity", "--columns", COLUMNS], "column 'S' for S is not in the table"),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_sweep_whose_output_is_full_leaves_its_row_and_says_so(case, sweep: li
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-c", PROGRAM, *map(str, sweep)]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
-    said = "moe-lib: standard output: No space left on device; what was printed is not complete\n"
+    said = "moe-lib: standard output: No space left on device; the output is incomplete\n"
     assert (done.returncode, done.stderr) == (2, said)
     assert [row["loss"] for row in Ledger(sweep[3]).rows()] == [case.loss]
 

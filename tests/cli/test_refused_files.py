@@ -161,7 +161,7 @@ def test_an_interrupted_run_ends_in_a_sentence_and_goes_on(
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "moe-lib: interrupted; run the same command again to go on\n")
+    assert (process.returncode, stderr) == (130, "moe-lib: interrupted; repeat the same command to resume\n")
     assert not temporaries(out)
     assert not ledger.exists()
     assert moe_here(*arguments(case, out, ledger)).returncode == 0
@@ -187,7 +187,7 @@ def test_an_interrupted_sweep_ends_in_a_sentence_and_leaves_no_worker(start: Cal
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "moe-lib: interrupted; run the same command again to go on\n")
+    assert (process.returncode, stderr) == (130, "moe-lib: interrupted; repeat the same command to resume\n")
     deadline = time.monotonic() + 20
     while is_alive(process.pid):
         assert time.monotonic() < deadline, "a worker outlives its sweep"

@@ -1,7 +1,7 @@
 """The command and what its exit codes mean.
 
 0 done; 1 a claim or check failed; 2 the input was wrong, or the system refused a file (disk full, folder read-only);
-130 interrupted by Ctrl-C, as shells have it. With 2 and 130, one sentence stands on standard error.
+130 interrupted by Ctrl-C, as shells have it. With 2 and 130, one sentence is printed on standard error.
 """
 
 import sys
@@ -13,7 +13,7 @@ from moe_lib.cli import count, data, doctor, evaluate, fit, lab, laws, plan, run
 from moe_lib.cli.output import patient_output
 from moe_lib.errors import InputError, plain, sentence, show_notices_plainly
 
-INTERRUPTED = 130  # what typer returns after Ctrl-C, too
+INTERRUPTED = 130  # typer returns the same after Ctrl-C
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 for group in (count, data, doctor, evaluate, fit, lab, laws, plan, runs):
@@ -28,12 +28,12 @@ def _commands(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """Run the command; a wrong input ends with one sentence on standard error and exit code 2."""
+    """Run the command; wrong input ends with one sentence on standard error and exit code 2."""
     show_notices_plainly()
     with patient_output() as output:
         code, why = _run()
     if code == 0 and output.error and not isinstance(output.error, BrokenPipeError):
-        code, why = 2, f"standard output: {output.error.strerror}; what was printed is not complete"
+        code, why = 2, f"standard output: {output.error.strerror}; the output is incomplete"
     if why:
         with suppress(OSError):
             print(f"moe-lib: {why}", file=sys.stderr)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _run() -> tuple[int, str | None]:
-    """The exit code, and what to say on standard error."""
+    """The exit code, and the sentence for standard error."""
     try:
         _require_values(sys.argv[1:])
         code = app(prog_name="moe-lib", standalone_mode=False)
@@ -53,11 +53,11 @@ def _run() -> tuple[int, str | None]:
         return 2, plain(error.format_message() if hasattr(error, "format_message") else str(error))
     except (KeyboardInterrupt, typer.Abort):
         pass
-    return INTERRUPTED, "interrupted; run the same command again to go on"
+    return INTERRUPTED, "interrupted; repeat the same command to resume"
 
 
 def _require_values(arguments: list[str]) -> None:
-    """`InputError` if an argument is empty: as a folder it would be the current one, as a name any."""
+    """`InputError` if an argument is empty: as a folder it would mean the current one, as a name any."""
     for before, argument in zip(["", *arguments], arguments, strict=False):
         if not argument or (argument.startswith("--") and argument.endswith("=")):
             name = argument.rstrip("=") or (before if before.startswith("--") else "an argument")

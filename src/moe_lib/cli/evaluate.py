@@ -1,4 +1,4 @@
-"""`moe-lib eval`: what a trained model knows, beside the same model untrained."""
+"""`moe-lib eval`: evaluates a trained model beside the same model untrained."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="What `moe-lib train` left.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     corpus: Annotated[str, typer.Option(help="Corpus of the held-out text; default: the one it was trained on.")] = "",
     tasks: Annotated[Path | None, typer.Option(help="Folder of few-shot tasks (JSONL).")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows of each task, 0 for all.")] = 200,
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def _print_loss(console: Console, report: dict[str, Any]) -> None:
-    table = Table("held-out text", "trained, nats a token", "bits a byte", "untrained")
+    table = Table("held-out text", "trained, nats per token", "bits per byte", "untrained")
     trained, untrained = report["trained"], report["untrained"]
     for name, one, other in [
         ("all", trained, untrained),

@@ -1,4 +1,4 @@
-"""`moe-lib fit` and `moe-lib predict`: a law from anybody's runs, and what it says about other runs."""
+"""`moe-lib fit` and `moe-lib predict`: a law fitted to anybody's runs, and its predictions for other runs."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def fit(
     hold_out: Annotated[str | None, typer.Option(help="Rows to predict instead of fitting: `'S == 0.98'`.")] = None,
     skip_incomplete: Annotated[
         bool,
-        typer.Option("--skip-incomplete", help="Leave out rows with an empty or impossible number, and say which."),
+        typer.Option("--skip-incomplete", help="Leave out rows with an empty or impossible number, and list them."),
     ] = False,
     drop_highest: Annotated[int, typer.Option(min=0, help="Leave out the K runs of highest loss.")] = 0,
     fix: Annotated[str | None, typer.Option(help="Values that are not searched for: `e=1.6,c=0`.")] = None,
@@ -64,17 +64,19 @@ def fit(
     starts: Annotated[str, typer.Option(help="grid, or table2: every exponent cell of the paper's Table 2.")] = "grid",
     polishes: Annotated[
         int | None,
-        typer.Option(min=1, max=100_000, help="Searches at least; 16 to 64 by the number of runs: `--polishes 200`."),
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Least number of searches; default: 16 to 64, by the number of runs: `--polishes 200`.",
+        ),
     ] = None,
     bootstrap: Annotated[
         int, typer.Option(min=0, max=100_000, help="Refits to resampled runs, for intervals: 1000.")
     ] = 0,
     cluster: Annotated[str | None, typer.Option(help="Column whose equal values are resampled together.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resamples and folds.")] = 0,
-    level: Annotated[float, typer.Option(help="Of the intervals: `--level 0.9`.")] = 0.95,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Processes; all processors unless given.")
-    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples and folds.")] = 0,
+    level: Annotated[float, typer.Option(help="Level of the intervals: `--level 0.9`.")] = 0.95,
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; default: one per processor.")] = None,
     leave_out: Annotated[
         str | None, typer.Option(help="Predict each value of a column by a fit to the others: `--leave-out S`.")
     ] = None,
@@ -152,7 +154,7 @@ def fit(
 def _checks(
     report: "Report", leave_out: str | None, grow: str | None, compare: str | None, profiles: bool, bar: Bar
 ) -> dict[str, Any]:
-    """Tables of what was asked for beside the fit, by key of the JSON."""
+    """Tables of the checks requested beside the fit, by key of the JSON."""
     from moe_lib.laws import validation
     from moe_lib.laws.profiles import profile
 
@@ -175,7 +177,7 @@ def _checks(
 
 
 def _as_json(report: "Report", checks: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for beside the contract."""
+    """The requested checks, which are printed beside the contract."""
     from moe_lib.laws.profiles import interval
     from moe_lib.laws.uncertainty import condition_number
 
@@ -239,14 +241,14 @@ def predict(
     fitted: Annotated[Path, typer.Argument(help="A file of `moe-lib fit --out`.", metavar="FIT.json")],
     file: Annotated[Path, typer.Argument(help="A .csv, .tsv, .jsonl or .parquet file, or - ; one row per prediction.")],
     columns: Annotated[
-        str | None, typer.Option(help="SYMBOL=COLUMN pairs; those of the fit unless given: `N=size`.")
+        str | None, typer.Option(help="SYMBOL=COLUMN pairs; default: those of the fit: `N=size`.")
     ] = None,
-    level: Annotated[float | None, typer.Option(help="Of the intervals; that of the fit unless given.")] = None,
+    level: Annotated[float | None, typer.Option(help="Level of the intervals; default: that of the fit.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
     """Predict losses by a saved fit: the inputs, the prediction, and its interval if the fit was resampled.
 
-    If the file has observed losses too, they and their residuals (log of predicted over observed) are printed beside.
+    If the file has observed losses too, it also prints them with their residuals (log of predicted over observed).
     The interval is that of the law, without the noise of a single run.
 
     Example: `moe-lib predict fit.json planned.csv > predicted.csv`

@@ -29,9 +29,9 @@ def optimum(
         ),
     ],
     flops: Annotated[float, typer.Option(help="Training budget C.")],
-    max_params: Annotated[float | None, typer.Option(help="Largest N that fits.")] = None,
+    max_params: Annotated[float | None, typer.Option(help="Largest N allowed.")] = None,
     params: Annotated[float | None, typer.Option(help="N, if it is fixed.")] = None,
-    sparsity: Annotated[float | None, typer.Option(help="S, if it is fixed; of a law that knows sparsity.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="S, if it is fixed; only for a law in sparsity.")] = None,
     convention: Annotated[str, typer.Option(help="N_a: ideal, one-embedding or two-embeddings.")] = "ideal",
     ledger: Annotated[Path, typer.Option(help="Runs behind the law `ours`.")] = LEDGER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -68,7 +68,7 @@ def optimum(
         "parameters N": f"{found.n_params:.4g}",
         "active parameters": f"{found.n_params_active:.4g} ({convention})",
         "tokens D": f"{found.n_tokens:.4g}",
-        "loss": f"{found.loss:.4f} nats a token",
+        "loss": f"{found.loss:.4f} nats per token",
     }
     for name, value in rows.items():
         table.add_row(name, value)

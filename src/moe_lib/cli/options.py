@@ -1,4 +1,4 @@
-"""Options that are small languages of their own: `N=params`, `e=1.6`, `alpha=0:0.5`, `beta=alpha`."""
+"""Options with a syntax of their own: `N=params`, `e=1.6`, `alpha=0:0.5`, `beta=alpha`."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ PAIR = re.compile(r"""\s*([^=,"']*?)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,"']*?))\s*
 def parse_names(text: str | None, any_symbol: bool = False) -> dict[str, str]:
     """`N=params,L="final loss, nats"` as a mapping of symbols to columns.
 
-    Symbols are those of the laws; a form of one's own may have any.
+    Symbols are those of the laws; with `any_symbol`, for a form of the user's own, any name is one.
     """
     from moe_lib.tables import SYMBOLS
 
@@ -46,7 +46,7 @@ def pairs(text: str | None, option: str, shape: str) -> Iterator[tuple[str, str]
 def parse_bounds(fix: str | None, bounds: str | None) -> dict[str, tuple[float, float]]:
     """Ranges of `--fix e=1.6,c=0` and `--bounds alpha=0:0.5,gamma=:2`; an open end is infinite."""
     found = {}
-    for name, value in pairs(bounds, "bounds", "NAME=LOW:HIGH, of which one may be left out"):
+    for name, value in pairs(bounds, "bounds", "NAME=LOW:HIGH, in which LOW or HIGH may be left out"):
         low, colon, high = value.partition(":")
         ends = _number(low, "bounds", -INFINITY), _number(high, "bounds", INFINITY)
         if not colon or not ends[0] <= ends[1]:
@@ -76,7 +76,7 @@ def _number(text: str, option: str, empty: float | None = None) -> float:
 
 @contextmanager
 def progress_bar(total: int) -> Iterator["Bar"]:
-    """A bar on standard error that goes away at the end; nothing if that is not a terminal."""
+    """A bar on standard error that vanishes at the end; nothing if that is not a terminal."""
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -84,16 +84,16 @@ def progress_bar(total: int) -> Iterator["Bar"]:
 
 
 class Bar:
-    """Shows what is being done: searches first, then `total` resamples."""
+    """Shows the current work: searches first, then `total` resamples."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self.progress, self.total = progress, total
         self.task = progress.add_task("searching", total=None)
 
     def resampled(self, done: int) -> None:
-        """So many refits are done."""
+        """Show how many refits are done."""
         self.progress.update(self.task, description="resampling", total=self.total, completed=done)
 
     def now(self, what: str) -> None:
-        """The next piece of work."""
+        """Show the next piece of work."""
         self.progress.update(self.task, description=what, total=None)

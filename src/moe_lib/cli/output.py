@@ -1,4 +1,4 @@
-"""Standard output that may be closed, full or unable to show a character, without an end to what is being done."""
+"""Standard output that may be closed, full or unable to show a character, without ending the command's work."""
 
 import io
 import json
@@ -12,14 +12,14 @@ from moe_lib.errors import InputError
 
 
 class Patient:
-    """A stream that drops what can no longer be printed; `error` is why, once that has happened."""
+    """A stream that drops what can no longer be printed; `error` is then the reason."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Print text, or drop it."""
+        """Print text, or drop it if printing fails."""
         self._try(self.stream.write, text)
         return len(text)
 
@@ -33,7 +33,7 @@ class Patient:
                 action(*arguments)
             except OSError as error:
                 self.error = error
-                # What is left in the buffer is written at the end of the process; it then has to go somewhere.
+                # The rest of the buffer is written at the end of the process and then needs an open file.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
@@ -41,11 +41,13 @@ class Patient:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; `InputError` if it has a number that is not finite, for which JSON has no word."""
+    """Print a value as JSON; `InputError` if it has a number that is not finite, which JSON cannot express."""
     try:
         print(json.dumps(value, indent=2, allow_nan=False))
     except ValueError:
-        raise InputError("the result has a number that is not finite, and JSON has none; leave --json out") from None
+        raise InputError(
+            "the result has a number that is not finite, which JSON cannot express; leave out --json"
+        ) from None
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def patient_output() -> Iterator[Patient]:
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: without this, the next file that is opened would be taken for it
+        except OSError:  # closed: without this, the next file to be opened would take its place
             os.open(os.devnull, os.O_RDWR)
     before = sys.stdout
     for stream in (sys.stdout, sys.stderr):

@@ -67,7 +67,7 @@ def plan(
     if bytes_per_param is not None and max_bytes is None:
         raise InputError("bytes-per-param needs max-bytes; give both or neither")
     if write is not None and len(names) > 1:
-        raise InputError(f"write takes the plan of one law, here are {len(names)}: {', '.join(names)}")
+        raise InputError(f"write takes the plan of one law, not of {len(names)}: {', '.join(names)}")
     if write is not None and (write.exists() or write.is_symlink()):
         raise InputError(f"{write}: exists already; choose another name or remove it")
     bytes_each = TRAINING_BYTES if bytes_per_param is None else bytes_per_param

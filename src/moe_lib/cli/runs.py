@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from moe_lib.config import RunConfig
     from moe_lib.data import TokenCorpus
 
-# The repository's ledger in a checkout, else a file in the working folder.
+# The repository's ledger in a checkout, otherwise a file in the working folder.
 LEDGER = Path("experiments/results" if Path("experiments").is_dir() else "") / "runs.jsonl"
 
 LedgerOption = Annotated[Path, typer.Option(help="The ledger that the rows go to.")]
@@ -36,11 +36,11 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and tokenizer.")],
     ledger: LedgerOption = LEDGER,
     backend: Annotated[
-        str | None, typer.Option(help="How the model is computed: native (default where it builds), grouped_mm, loop.")
+        str | None, typer.Option(help="How the model is computed: native (default if it builds), grouped_mm, loop.")
     ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
 ) -> None:
-    """Train one run, evaluate it, and write its row to the ledger; called again, it goes on where it stopped.
+    """Train one run, evaluate it, and write its row to the ledger; repeated, the command resumes where it stopped.
 
     Example: `moe-lib train run.yaml --out out`
     """
@@ -67,23 +67,24 @@ def train(
                 on_step=on_step,
             )
         new = rows.append(row)
-    loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats a token" if "loss" in row else ""
+    loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats per token" if "loss" in row else ""
     console.print(f"{row['status']}: {loss}")
-    console.print(f"row {run.key} {'written to' if new else 'is already in'} {ledger}; weights in {out}")
+    console.print(f"row {run.key} {'was written to' if new else 'is already in'} {ledger}; weights in {out}")
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep, in YAML.")],
     ledger: LedgerOption = LEDGER,
     work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
-    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one a core.")] = None,
-    block: Annotated[str | None, typer.Option(help="Only the blocks of this name.")] = None,
-    engine: Annotated[str, typer.Option(help="Where it is trained: local, or slurm.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one per core.")] = None,
+    block: Annotated[str | None, typer.Option(help="Only the blocks with this name.")] = None,
+    engine: Annotated[str, typer.Option(help="Where to train: local or slurm.")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
 ) -> None:
-    """Train every run of a sweep that the ledger does not have yet; killed at any moment, it goes on when called again.
+    """Train every run of a sweep that the ledger does not have yet; if killed, repeat the command to resume.
 
-    On Slurm, ledger, work and data have to lie where every node sees them; SBATCH_PARTITION and the like choose where.
+    On Slurm, ledger, work and data have to be on a file system that all nodes share; SBATCH_PARTITION and the like
+    choose the nodes.
 
     Example: `moe-lib sweep sweep.yaml --dry-run`
     """
@@ -111,13 +112,13 @@ def sweep(
     with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:
         given_up = engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
     for run in given_up:
-        console.print(f"given up after its worker died three times: {run.key}")
+        console.print(f"gave up after the worker died three times: {run.key}")
     if given_up:
         raise typer.Exit(1)
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="What `moe-lib train` left.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     to: Annotated[str, typer.Option(help="The format; hf is the only one.")] = "hf",
 ) -> None:
@@ -142,7 +143,7 @@ def _corpora(
 ) -> "dict[tuple[str, int], TokenCorpus]":
     """The corpora of some runs by name and vocabulary size; `embedded`, which needs no download, is built if missing.
 
-    With `missing_ok`, what is missing is said and left out.
+    With `missing_ok`, a missing corpus is left out with a notice.
     """
     from moe_lib.data import open_corpus, prepare
     from moe_lib.errors import InputError
@@ -155,7 +156,7 @@ def _corpora(
         except InputError as error:
             if not missing_ok:
                 raise
-            console.print(f"{error} (until then epochs are not known)", soft_wrap=True)
+            console.print(f"{error} (until then the number of epochs is unknown)", soft_wrap=True)
     return corpora
 
 
