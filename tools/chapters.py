@@ -168,7 +168,7 @@ def main() -> int:
     pages = chapters()
     if arguments.task == "notebooks":
         if len(arguments.names) != 1:
-            parser.error(f"notebooks takes one folder, here are {len(arguments.names)}")
+            parser.error(f"notebooks takes one folder, not {len(arguments.names)}")
         folder = Path(arguments.names[0])
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.ipynb"):

@@ -62,7 +62,7 @@ def test_ours_needs_enough_runs(ledger: Ledger, tmp_path: Path) -> None:
     few = Ledger(tmp_path / "few.jsonl")
     for row in ledger.rows()[:36:5]:
         few.append(row)
-    with pytest.raises(InputError, match="needs at least 12 runs, here are 8"):
+    with pytest.raises(InputError, match="needs at least 12 runs, but there are 8"):
         law_named("ours", few.path)
     with pytest.raises(InputError, match="has no finished runs of the blocks surface, noise, budgets of grid"):
         law_named("ours", tmp_path / "none.jsonl")

@@ -99,7 +99,7 @@ def test_notebooks_go_to_one_named_folder_and_no_other_is_emptied(
     monkeypatch.setattr(sys, "argv", ["chapters.py", "notebooks", *folders])
     with pytest.raises(SystemExit):
         chapters.main()
-    assert f"notebooks takes one folder, here are {len(folders)}" in capsys.readouterr().err
+    assert f"notebooks takes one folder, not {len(folders)}" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.ipynb"]
 
 

@@ -21,7 +21,7 @@ def few_runs(n: int, seed: int, noise: float = 0.003) -> pd.DataFrame:
 
 @pytest.mark.parametrize("n", [5, 6])
 def test_fewer_than_two_degrees_of_freedom_are_refused(n: int) -> None:
-    with pytest.raises(InputError, match=f"chinchilla has 5 coefficients and needs at least 7 runs, here are {n}"):
+    with pytest.raises(InputError, match=f"chinchilla has 5 coefficients and needs at least 7 runs, but there are {n}"):
         fit(CHINCHILLA, few_runs(n, 0))
 
 

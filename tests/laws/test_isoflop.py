@@ -78,5 +78,5 @@ def test_the_chosen_degrees_are_the_fewest_that_the_runs_support() -> None:
 
 
 def test_more_terms_than_runs_are_refused(runs: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match="need at least 7 runs, here are 5"):
+    with pytest.raises(InputError, match="need at least 7 runs, but there are 5"):
         fit_surface(runs.iloc[:5])

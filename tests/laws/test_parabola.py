@@ -52,7 +52,7 @@ def test_gains_over_dense_have_the_errors_of_both_fits() -> None:
     found = gains_over_dense(fits)
     assert found["gain"].to_numpy() == pytest.approx([0, 0.2])
     assert found["error"].iloc[1] == pytest.approx(0.05)
-    with pytest.raises(InputError, match="needs one fit at S = 0, here are 0"):
+    with pytest.raises(InputError, match="needs one fit at S = 0, but there are 0"):
         gains_over_dense(fits.iloc[1:])
 
 

@@ -142,7 +142,7 @@ def test_the_batch_of_small_least_squares_agrees_with_scipys() -> None:
 
 
 def test_fewer_runs_than_coefficients_are_refused(table3_runs: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match="sparsity has 10 coefficients and needs at least 12 runs, here are 11"):
+    with pytest.raises(InputError, match="sparsity has 10 coefficients and needs at least 12 runs, but there are 11"):
         fit(SPARSITY, table3_runs.iloc[:11])
 
 

@@ -248,8 +248,8 @@ def predict(
 ) -> None:
     """Predict losses by a saved fit: the inputs, the prediction, and its interval if the fit was resampled.
 
-    If the file has observed losses too, it also prints them with their residuals (log of predicted over observed).
-    The interval is that of the law, without the noise of a single run.
+    If the file has observed losses too, it also prints them with their residuals (log of predicted over observed). The
+    interval is that of the law, without the noise of a single run.
 
     Example: `moe-lib predict fit.json planned.csv > predicted.csv`
     """

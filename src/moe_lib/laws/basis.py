@@ -6,7 +6,7 @@ linear in the exponents:
 
     L = a exp(-alpha n) + b exp(-beta d) + c exp(lambda s) + d exp(delta s - gamma n) + e
 
-Given the exponents a law is linear in its coefficients, which are not negative; the solver lives on that.
+Given the exponents a law is linear in its coefficients, which are not negative; the solver relies on that.
 
 Shapes: n runs, k terms (one coefficient each), m exponents. Everything is float64.
 """
@@ -23,7 +23,7 @@ from moe_lib.errors import InputError
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-STEEPEST = 6.0  # exponent, either sign, that a search reaches by itself; the steepest in print that we know is 5
+STEEPEST = 6.0  # largest exponent, either sign, of a search; the steepest in print that we know is 5
 
 
 class Columns(Protocol):
@@ -45,11 +45,11 @@ class Basis(Protocol):
 
 
 class Form(Protocol):
-    """What the solver asks of a law: names, a grid of starts, and a basis at given inputs.
+    """What the solver needs from a law: names, a grid of starts, and a basis at given inputs.
 
-    `bounds` are of exponents, and of coefficients where a form has any. `constants` are the coefficients of terms
-    without exponents. `printed` gives internal names the names in print that they mostly move, if these differ.
-    `outer` is the exponent to which the sum of all terms is raised, if there is one.
+    `bounds` are of exponents, and of coefficients if a form has any. `constants` are the coefficients of terms without
+    exponents. `printed` gives internal names the names in print that they mostly move, if these differ. `outer` is the
+    exponent to which the sum of all terms is raised, if there is one.
     """
 
     @property
@@ -102,7 +102,7 @@ class Linear:
 class Posynomial:
     """A sum of products of powers.
 
-    `terms` gives each coefficient its exponents, and each exponent what it acts on: "-N" stands for -log N, "S" for
+    `terms` gives each coefficient its exponents, and each exponent what it acts on: "-N" means -log N, "S" means
     -log(1-S), "Na*E" for the product of two logarithms. `grid` gives each exponent its starting values.
     """
 
@@ -115,7 +115,7 @@ class Posynomial:
 
     @cached_property
     def coefficients(self) -> tuple[str, ...]:
-        """Names of the linear part, one a term."""
+        """Names of the linear part, one per term."""
         return tuple(self.terms)
 
     @cached_property
@@ -164,7 +164,7 @@ class Posynomial:
         return out
 
     def slopes(self, values: Mapping[str, float], columns: Columns) -> dict[str, Array]:
-        """Derivative of the loss in every feature (log N, log D, -log(1-S), ...), nats a unit of the feature."""
+        """Derivative of the loss in every feature (log N, log D, -log(1-S), ...), in nats per unit of the feature."""
         coefficients, exponents = self.internal(values)
         features = dict(
             zip(
@@ -192,7 +192,7 @@ class Posynomial:
 
 
 def tied(form: Posynomial, pairs: Mapping[str, str]) -> Posynomial:
-    """The form with some exponents equal to others: `{"beta": "alpha"}` leaves alpha alone.
+    """The form with some exponents equal to others: `{"beta": "alpha"}` keeps only alpha.
 
     `InputError` for a name that is not an exponent of the form, or two exponents of one term.
     """
@@ -217,7 +217,7 @@ def ordered(inputs: set[str]) -> tuple[str, ...]:
 
 
 def _bounds(products: set[str], target: str) -> tuple[float, float]:
-    """Of an exponent that acts on `products`."""
+    """Bounds of an exponent that acts on `products`."""
     sizes = target == "L" and not any("*" in product or product.lstrip("-") in ("S", "E", "G") for product in products)
     falling = {product.startswith("-") for product in products}
     return (

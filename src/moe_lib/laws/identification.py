@@ -1,6 +1,6 @@
 """What a fit identifies: intervals from both sides, from one side only, or none, each with the reason.
 
-Both the local interval of `standard_errors` and that of bootstrap refits are asked, since refits to resampled runs may
+Both the local interval of `standard_errors` and that of bootstrap refits are used, since refits to resampled runs may
 all stay on one ridge.
 """
 
@@ -15,11 +15,11 @@ from moe_lib.laws.uncertainty import Resamples, quantile, standard_errors
 
 LOGARITHMS = ("log_q", "log_m")  # exponents that are logarithms of a count
 FACTOR = 10.0  # a side of a coefficient's interval further away than this factor counts as unknown
-TRIVIAL = 0.95  # of the lowest loss: a bound on the constant above it says nothing that the losses do not
+TRIVIAL = 0.95  # of the lowest loss: the losses themselves bound the constant as well as a limit above it would
 
 
 class Known(NamedTuple):
-    """Which ends of a parameter's interval the runs hold, and why the others are open."""
+    """Which ends of a parameter's interval the runs identify, and why the others are open."""
 
     low: bool
     high: bool
@@ -60,7 +60,7 @@ def known_sides(fitted: Fit, resamples: Resamples | None = None, level: float = 
 
 
 def not_identified(fitted: Fit, resamples: Resamples | None = None, level: float = 0.95) -> dict[str, str]:
-    """Parameters of which the runs hold no side, by their names in print, each with the reason."""
+    """Parameters of which the runs identify no side, by their names in print, each with the reason."""
     return {
         name: known.reason
         for name, known in known_sides(fitted, resamples, level).items()
@@ -75,8 +75,10 @@ def idle_terms(fitted: Fit) -> set[str]:
 
 
 def _of_constant(i: int, half: float, fitted: Fit, resamples: Resamples | None, level: float) -> Known:
-    """Of a constant, whose interval is symmetric in the constant itself and not in its logarithm, even around zero."""
-    term = float(np.exp(np.clip(fitted.x[i], *EXPONENT_RANGE)))  # what the standard error of its logarithm refers to
+    """What is known of a constant, whose interval is symmetric in the constant itself, even around zero."""
+    term = float(
+        np.exp(np.clip(fitted.x[i], *EXPONENT_RANGE))
+    )  # the value at which the standard error of its logarithm was computed
     value = 0.0 if fitted.law.form.coefficients[i] in idle_terms(fitted) else term
     lows, highs = [value - half * term], [value + half * term]
     if resamples is not None:
@@ -95,7 +97,7 @@ def _of_exponent(low: float, high: float, bounds: Array) -> Known:
 
 
 def _sided(low: bool, high: bool, otherwise: str = f"these runs do not fix it within a factor of {FACTOR:g}") -> Known:
-    """Which sides are known, with the sentence that belongs to it."""
+    """Which sides are known, with the reason in words."""
     if low and high:
         return Known(True, True)
     if not (low or high):

@@ -1,4 +1,4 @@
-"""What a law says beyond its text: consequences of printed coefficients, computed and not read off a figure.
+"""What a law implies beyond its text: consequences of the printed coefficients, computed instead of read off a figure.
 
 Under the ideal convention and a budget C, Eq. 6 is a sum of exponentials of linear functions of n = log N,
 s = -log(1-S) and log C, hence convex in (n, s): every optimum below is the only one.
@@ -37,8 +37,8 @@ def slopes(law: Law, n_params: float, n_tokens: float, sparsity: float) -> dict[
 def size_where_inactivity_helps(law: Law, sparsity: float) -> float:
     """N above which dL/dS < 0 at fixed N and D: taking active parameters away, all else equal, lowers the loss.
 
-    From lambda c e^(lambda s) + delta d e^(delta s) N^(-gamma) = 0; infinite where lambda is not negative, or where
-    there is no c-term.
+    From lambda c e^(lambda s) + delta d e^(delta s) N^(-gamma) = 0; infinite if lambda is not negative, or if there is
+    no c-term.
     """
     v = law.values
     if v["lambda"] >= 0 or v["c"] == 0:
@@ -80,7 +80,7 @@ def _hessian(law: Law, n_params: float, sparsity: float, flops: float) -> Array:
 def size_for_sparsity(budget: Budget, sparsity: float) -> float:
     """N at which S*(N, C) is `sparsity`: the threshold below which the best sparsity is smaller.
 
-    At S = 0 it is the size below which dense is best; at .98 the size above which the law leaves its data. NaN where no
+    At S = 0 it is the size below which dense is best; at .98 the size above which the law leaves its data. NaN if no
     size between 1e5 and 1e18 is the threshold.
     """
     s = -np.log1p(-sparsity)
@@ -120,8 +120,8 @@ def best_loss(law: Law, flops: float, sparsity: float, convention: Convention = 
 def compute_multiple(law: Law, flops: float, sparsity: float, convention: Convention = "ideal") -> float:
     """How many times the compute the best dense model needs to reach the loss of the best one at `sparsity`.
 
-    Below 1 where the dense one is the better. Infinite where no dense budget below 1e40 FLOPs reaches that loss, and
-    NaN where every one above 1 FLOP is below it.
+    Below 1 if the dense one is better. Infinite if no dense budget below 1e40 FLOPs reaches that loss, and NaN if every
+    one above 1 FLOP is below it.
     """
     target = best_loss(law, flops, sparsity, convention)
 
@@ -136,7 +136,7 @@ def compute_multiple(law: Law, flops: float, sparsity: float, convention: Conven
 
 
 def asymptote(law: Law, sparsity: float) -> float:
-    """Loss for endless parameters and data at a sparsity: e + c (1-S)^(-lambda) for Eq. 6."""
+    """Loss for unlimited parameters and data at a sparsity: e + c (1-S)^(-lambda) for Eq. 6."""
     v = law.values
     return float(v["e"] + v.get("c", 0.0) * (1 - sparsity) ** -v.get("lambda", 0.0))
 
@@ -145,8 +145,8 @@ def fewest_points(mse: float, huber: float, delta: float = HUBER_DELTA) -> float
     """Smallest number of residuals whose mean square is `mse` and whose summed Huber loss is `huber`.
 
     Huber's loss is at most delta |r|, and the mean of |r| at most the root of the mean square, so that a sum over n
-    points is at most n delta sqrt(mse). Below one, a mean over points is possible too. Both numbers are taken to be of
-    the same residuals; if the Huber loss is of log loss, n is larger still by at least the smallest loss in nats.
+    points is at most n delta sqrt(mse). Below one, a mean over points is possible too. Both numbers are assumed to be
+    of the same residuals; if the Huber loss is of log loss, n is larger still by at least the smallest loss in nats.
     """
     return huber / (delta * float(np.sqrt(mse)))
 
@@ -166,11 +166,11 @@ def runs_of_law(
 def held_out_errors_expected(
     law: Law, table: pd.DataFrame, noise: float, times: int = 100, beyond: float = SPARSITIES[-1], seed: int = 0
 ) -> pd.DataFrame:
-    """Parametric bootstrap of Section 5's validation: fit without S = `beyond`, predict there, were the law the truth.
+    """Parametric bootstrap of Section 5's validation: fit without S = `beyond`, predict there, were the law true.
 
-    `table` gives N, D and S of the runs, `noise` the standard deviation of a run's log loss. A row a repetition: rmse
-    on the held-out runs (of their noisy losses), bias (mean of predicted minus true) and error (its root mean square),
-    nats. Fits use the summed Huber loss of the paper and start at the truth.
+    `table` gives N, D and S of the runs, `noise` the standard deviation of a run's log loss. One row per repetition:
+    rmse on the held-out runs (of their noisy losses), bias (mean of predicted minus true) and error (its root mean
+    square), nats. Fits use the summed Huber loss of the paper and start at the truth.
     """
     truth = np.asarray(law.loss(table["N"], table["D"], table["S"]))
     out = np.isclose(table["S"], beyond)

@@ -1,7 +1,7 @@
 """IsoFLOP surfaces: loss over size and sparsity from the runs of one budget, without a law (Section 2, Appendix B).
 
-Eq. 8 is a polynomial in n = log N (or log N_a), s = -log(1-S) and powers of their product. Powers of n s depend on
-the unit of N: here N counts parameters, so a surface fitted with N in millions is another one.
+Eq. 8 is a polynomial in n = log N (or log N_a), s = -log(1-S) and powers of their product. Powers of n s depend on the
+unit of N: here N counts parameters, so a surface fitted with N in millions is a different one.
 
 Tables have columns N (or Na), S, L, and C if budgets differ; one row per run.
 """
@@ -162,7 +162,7 @@ def _solve(x: Array, y: Array, degrees: Degrees) -> Array:
     scale = np.where(scale > 0, scale, 1)
     solution, _, rank, _ = np.linalg.lstsq(x / scale, y, rcond=1e-13)
     if rank < x.shape[1] and len(y) < x.shape[1]:
-        raise InputError(f"degrees = {degrees} need at least {x.shape[1]} runs, here are {len(y)}")
+        raise InputError(f"degrees = {degrees} need at least {x.shape[1]} runs, but there are {len(y)}")
     return np.asarray(solution / scale)
 
 

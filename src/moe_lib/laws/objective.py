@@ -1,8 +1,8 @@
 """What a fit minimises: a sum over runs of a loss of residuals, with its analytic gradient.
 
-Coefficients enter as logarithms, so that a law's parameters are x = (log coefficients [k], exponents [m]) and all of
-them move on the same footing. `huber:DELTA` is Huber's loss r^2/2 up to delta and delta (|r| - delta/2) beyond, `lad`
-is |r|, `mse` is r^2: each summed over runs, never averaged, with weights where runs are resampled.
+Coefficients enter as logarithms: a law's parameters are x = (log coefficients [k], exponents [m]), all on one scale.
+`huber:DELTA` is Huber's loss r^2/2 up to delta and delta (|r| - delta/2) beyond, `lad` is |r|, `mse` is r^2: each
+summed over runs, never averaged, with weights if runs are resampled.
 
 `huber:DELTA:ABOVE` multiplies the penalty of runs whose loss is above the law by ABOVE. With a small one, runs that
 were stopped early or badly tuned, whose loss can only be too high, hardly pull the law up.
@@ -15,7 +15,7 @@ import numpy as np
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Basis
 
-EXPONENT_RANGE = (-300.0, 300.0)  # of the logarithm of a term: keeps a wild step of a line search finite
+EXPONENT_RANGE = (-300.0, 300.0)  # of the logarithm of a term: keeps an extreme step of a line search finite
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Objective:
 
     @property
     def text(self) -> str:
-        """As it is written on the command line."""
+        """The objective as written on the command line."""
         if self.penalty != "huber":
             return self.penalty
         return f"huber:{self.delta:g}" + (f":{self.above:g}" if self.above != 1 else "")
@@ -87,8 +87,8 @@ class Objective:
 class Problem:
     """Runs to fit: a basis bound to their inputs, its number of terms k, the observed target and a weight per run.
 
-    `bounds` are the lowest and highest x of a search, `[2, k + m]`; without them a search may go anywhere. `outer` is
-    the place in x of an exponent to which the sum of the terms is raised.
+    `bounds` are the lowest and highest x of a search, `[2, k + m]`; without them a search is unbounded. `outer` is the
+    index in x of an exponent to which the sum of the terms is raised.
     """
 
     basis: Basis

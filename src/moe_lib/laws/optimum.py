@@ -1,7 +1,7 @@
-"""What a law asks for: the best size, sparsity and tokens of a budget, and how little the neighbours lose.
+"""A law's optimum: the best size, sparsity and tokens for a budget, and how little its neighbours lose.
 
 Eqs. 2 to 4: at fixed S, at fixed N, and both free, with D = C / (6 N_a). All searches run in log N and
--log(1-S) on a grid that is then refined, so that nothing hangs on a start.
+-log(1-S) on a grid that is then refined, so the result does not depend on a start.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.shapes import active_params
 
 SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
-SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one expert of a billion
-TINY = 1e4  # active parameters below which no language model is meant
+SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one active expert in a billion
+TINY = 1e4  # active parameters; smaller models are not language models
 NEAR = 1e-6  # relative distance within which a value is at a limit
 INDIFFERENCE = 0.01  # nats a token
 
@@ -28,7 +28,7 @@ class Optimum:
     """A model that a law recommends; counts as floats, loss in nats a token.
 
     `band` is the range of sparsity that stays within 0.01 nats of the optimum (its size free to follow unless it was
-    fixed); `warnings` says where the law is used outside its data.
+    fixed); `warnings` says how the law is used outside its data.
     """
 
     sparsity: float
@@ -41,7 +41,7 @@ class Optimum:
 
 
 def has_optimum(law: Law) -> bool:
-    """Whether a budget has an optimum under a law: one in N, D and S, of which it needs D."""
+    """Whether a budget has an optimum under a law: its inputs are among N, D and S, and D is one."""
     return "D" in law.form.inputs and set(law.form.inputs) <= {"N", "Na", "D", "S"}
 
 
@@ -63,7 +63,7 @@ class Budget:
 
     @property
     def sparse(self) -> bool:
-        """Whether the law knows sparsity."""
+        """Whether the law depends on sparsity."""
         return bool({"S", "Na"} & set(self.law.form.inputs))
 
     def active(self, n_params: Any, sparsity: Any) -> Array:
@@ -75,7 +75,7 @@ class Budget:
         return np.asarray(self.flops / (6 * self.active(n_params, sparsity)))
 
     def loss(self, n_params: Any, sparsity: Any) -> Array:
-        """Predicted loss where the whole budget is spent."""
+        """Predicted loss if the whole budget is spent."""
         n, s = np.broadcast_arrays(np.asarray(n_params, dtype=np.float64), np.asarray(sparsity, dtype=np.float64))
         columns = {"N": n, "S": s, "Na": self.active(n, s), "D": self.tokens(n, s)}
         return self.law.loss(**{name: columns[name] for name in self.law.form.inputs})
@@ -108,8 +108,8 @@ class Budget:
 
 
 def minimise(f: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
-    """Argument of the smallest f on [low, high], for each entry of `shape`; f has one valley, or one that 129 points
-    find.
+    """Argument of the smallest f on [low, high], for each entry of `shape`; f has one valley, or its lowest one is wide
+    enough for 129 points to find it.
 
     `f` takes and returns `[*shape, points]`. A grid finds the valley, finer grids between its neighbours narrow it to
     1e-9 of the range; the ends of the range count.
@@ -169,7 +169,7 @@ def optimum(
 
 
 def _band(budget: Budget, n: float, s: float, fixed: float | None, largest: float) -> tuple[float, float]:
-    """Ends of the stretch of sparsity around S* on which the loss stays within 0.01 nats."""
+    """Ends of the range of sparsity around S* in which the loss stays within 0.01 nats."""
 
     def excess(hidden: Array) -> Array:
         sparsity = -np.expm1(-hidden)
@@ -189,7 +189,7 @@ def _band(budget: Budget, n: float, s: float, fixed: float | None, largest: floa
 
 
 def warnings_of(budget: Budget, n: float, s: float, free: tuple[str, ...] = ("N", "S")) -> tuple[str, ...]:
-    """Where a recommendation leaves the data of its law, or the law contradicts common sense; one sentence each.
+    """One sentence for each way in which a recommendation leaves its law's data, or the law contradicts common sense.
 
     `free` are those of N and S that were searched for.
     """
@@ -202,7 +202,7 @@ def warnings_of(budget: Budget, n: float, s: float, free: tuple[str, ...] = ("N"
         if value < (limit := (law.least or {}).get(name, 0)) * (1 - NEAR):
             found.append(_beyond(name, value, limit, "below", "smallest"))
     if active < TINY:
-        found.append(f"N_a = {active:.3g} is smaller than a language model is, so the law means nothing here")
+        found.append(f"N_a = {active:.3g} is smaller than a language model is, so the law is not valid here")
     if "N" in free and (n <= SMALLEST * 1.001 or n >= LARGEST * 0.999):
         found.append(f"N = {n:.3g} is the end of the search between {SMALLEST:g} and {LARGEST:g}")
     if "S" in free and s >= -np.expm1(-SPARSEST) * (1 - 1e-12):

@@ -61,7 +61,7 @@ def gains_over_dense(fits: pd.DataFrame) -> pd.DataFrame:
     half = (fits["L_high"] - fits["L_low"]).to_numpy(float) / 2
     dense = np.flatnonzero(fits["S"] == 0)
     if len(dense) != 1:
-        raise InputError(f"fits: a gain over dense needs one fit at S = 0, here are {len(dense)}")
+        raise InputError(f"fits: a gain over dense needs one fit at S = 0, but there are {len(dense)}")
     loss = fits["L"].to_numpy(float)
     return pd.DataFrame({"S": fits["S"].to_numpy(), "gain": loss[dense] - loss, "error": np.hypot(half, half[dense])})
 
@@ -77,7 +77,9 @@ def parabola_scatter(table: pd.DataFrame, size: Size = "N") -> float:
         squares += float(np.sum((y - vertex_of(feature(size, group[size]), y).fitted) ** 2))
         freedom += len(y) - 3
     if freedom <= 0:
-        raise InputError(f"{len(table)} runs are too few to estimate a scatter about parabolas of three numbers each")
+        raise InputError(
+            f"{len(table)} runs are too few to estimate a scatter about parabolas, which have three numbers each"
+        )
     return float(np.sqrt(squares / freedom))
 
 

@@ -160,9 +160,9 @@ class Law:
     """A form with values for all its coefficients and exponents.
 
     `loss` and `terms` take the form's inputs in order (N, D, S for Eq. 6) or by name, as numbers or arrays that
-    broadcast: parameters and tokens as counts, sparsity as a share. Losses come in nats a token. `source` says where
-    the values stand; `limits` and `least` are the largest and the smallest N, Na, D, S or C that they were fitted on,
-    where it is known.
+    broadcast: parameters and tokens as counts, sparsity as a share. Losses are in nats per token. `source` says where
+    the values come from; `limits` and `least` are the largest and the smallest N, Na, D, S or C that they were fitted
+    on, if known.
     """
 
     form: Form
@@ -172,7 +172,7 @@ class Law:
     least: Mapping[str, float] | None = None
 
     def loss(self, *inputs: Any, **named: Any) -> Array:
-        """Predicted loss; `InputError` where an input is missing or leaves the law's domain."""
+        """Predicted loss; `InputError` if an input is missing or outside the law's domain."""
         columns, shape = self._columns(inputs, named)
         total = self._terms(columns).sum(axis=0)
         if self.form.outer is not None:
@@ -210,7 +210,7 @@ class Law:
 
 
 def check_domain(name: str, values: Array) -> None:
-    """Raise `InputError` unless sparsity lies in [0, 1) and every other input is positive and finite."""
+    """Raise `InputError` unless sparsity is in [0, 1) and every other input is positive and finite."""
     ok = (values >= 0) & (values < 1) if name == "S" else (values > 0) & np.isfinite(values)
     if not np.all(ok):
         wrong = np.asarray(values)[~ok].flat[0]

@@ -21,8 +21,8 @@ SETTLED = 1e-13  # relative gain of a round below which the search has ended
 
 
 class Search(NamedTuple):
-    """Where a search ended: x `[k + m]`, the objective there, whether another round would gain nothing, and how SciPy
-    says that the last round ended."""
+    """The end of a search: x `[k + m]`, the objective there, whether another round would gain nothing, and SciPy's
+    message about the last round."""
 
     x: Array
     minimum: float
@@ -31,7 +31,7 @@ class Search(NamedTuple):
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """One BLAS thread: on matrices this small more of them take longer, on a busy machine many times longer."""
+    """One BLAS thread: on matrices this small more threads are slower, on a busy machine many times slower."""
     limit: AbstractContextManager[object] = BLAS.limit(limits=1, user_api="blas")
     return limit
 
@@ -53,8 +53,8 @@ def polish(problem: Problem, start: Array, free: Mask | None = None) -> Search:
 def _polish(problem: Problem, start: Array, free: Mask) -> Search:
     """L-BFGS in rounds: each begins with a change of coordinates that makes the Gauss-Newton matrix the identity.
 
-    A round sees the objective at x clipped to the bounds. Parameters that reach a bound, and would leave it downhill,
-    rest there during the next round.
+    A round sees the objective at x clipped to the bounds. Parameters that reach a bound, and would cross it downhill,
+    stay there during the next round.
     """
     low, high = problem.ends
     x = np.clip(start, low, high)
@@ -98,12 +98,12 @@ def _polish(problem: Problem, start: Array, free: Mask) -> Search:
 
 
 def _resting(x: Array, gradient: Array, low: Array, high: Array) -> Mask:
-    """Parameters at a bound that downhill leads out of."""
+    """Parameters at a bound that a downhill step would cross."""
     return np.asarray(((x <= low) & (gradient >= 0)) | ((x >= high) & (gradient <= 0)))
 
 
 def _frame(problem: Problem, x: Array, moving: Mask) -> tuple[Array, float]:
-    """Matrix from well-conditioned coordinates to parameters, and the unit in which the objective is of order one."""
+    """Matrix from well-conditioned coordinates to parameters, and the unit that makes the objective of order one."""
     curvature = problem.weights * problem.objective.curvature(problem.residuals(x))
     rows = problem.jacobian(x)[:, moving] * np.sqrt(curvature)[:, None]
     _, values, directions = np.linalg.svd(rows, full_matrices=False)

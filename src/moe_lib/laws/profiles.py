@@ -9,17 +9,17 @@ from moe_lib.laws.polish import polish
 from moe_lib.laws.solver import Fit, revived
 from moe_lib.laws.uncertainty import influence, standard_errors
 
-REACH = 1.0  # furthest from the fit that a profile goes
+REACH = 1.0  # farthest point of a profile from the fit
 
 
 def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -> pd.DataFrame:
     """Objective minimised over everything but one exponent, along that exponent.
 
     Columns: the exponent, objective, statistic, and inside (statistic below the chi-square quantile of `level`). The
-    statistic is 2 (sum rho - least sum rho) mean psi' / mean psi^2, the likelihood ratio of M-estimators
-    (Schrader & Hettmansperger 1980), which for `mse` is that of normal errors. The range spreads over five local
-    standard errors (at most 1) either side and within the bounds of the search, denser near the optimum; the interval
-    is open where its end is inside. `InputError` for a name that is not an exponent that was searched for.
+    statistic is 2 (sum rho - least sum rho) mean psi' / mean psi^2, the likelihood ratio of M-estimators (Schrader &
+    Hettmansperger 1980), which for `mse` is that of normal errors. The range spreads over five local standard errors
+    (at most 1) either side and within the bounds of the search, denser near the optimum; the interval is open on a side
+    whose end is inside. `InputError` for a name that is not an exponent that was searched for.
     """
     form = fitted.law.form
     free = dict(zip(fitted.parameters, fitted.free, strict=True))

@@ -1,8 +1,8 @@
-"""Where searches start: cells of an exponent grid, each with the best coefficients it allows, in an order of variety.
+"""Starts of searches: cells of an exponent grid, each with its best coefficients, in an order that favours variety.
 
 Given the exponents a law is linear in its coefficients, so every cell is a small non-negative least squares problem on
-rows weighted by 1/L (variable projection). The best cells often share one valley, so the order that searches take
-begins with the cells that no neighbour on the grid improves on, and goes on with cells far from those already taken.
+rows weighted by 1/L (variable projection). The best cells often share one valley, so the order begins with the cells
+that no neighbour on the grid improves on, and continues with cells far from those already taken.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ def project(problem: Problem, grid: Array) -> tuple[Array, Array]:
     for chunk in np.array_split(grid, -(-len(grid) // 512)):
         logs = np.stack([problem.basis.log_terms(exponents) for exponents in chunk])
         power = 1.0 if problem.outer is None else chunk[:, problem.outer - problem.n_terms, None, None]
-        logs = logs - np.log(problem.observed) / power  # relative to the sum that the target asks for
+        logs = logs - np.log(problem.observed) / power  # relative to the sum that the target requires
         top = logs.max(axis=2, keepdims=True)
         rows = np.exp(logs - top) * root
         coefficients, error = nonnegative_least_squares(rows, root)
@@ -78,8 +78,8 @@ def _local_minima(errors: Array) -> Array:
 def nonnegative_least_squares(rows: Array, target: Array) -> tuple[Array, Array]:
     """Coefficients >= 0 that minimise |rows^T c - target|^2, for many problems at once, and the squared errors.
 
-    `rows` is `[cells, k, n]`, `target` `[n]`. With k <= 5 every support is tried: the optimum is the least squares
-    solution on its own support, so that the best feasible one is exact.
+    `rows` is `[cells, k, n]`, `target` `[n]`. Every support is tried: the optimum is the least squares solution on its
+    own support, so the best feasible one is exact.
     """
     cells, k, _ = rows.shape
     gram = np.einsum("ckn,cjn->ckj", rows, rows, optimize=True)

@@ -1,6 +1,6 @@
 """Published laws, each with its source; coefficients as printed, not refitted.
 
-`second-hand` in a source means that we read the numbers in another text or code than the original.
+`second-hand` in a source means that we took the numbers from another text or code than the original.
 """
 
 from moe_lib.laws.parametric import CHINCHILLA, CLARK, FINE_GRAINED, FRANTAR, JOINT_MOE, SPARSITY, Law

@@ -15,27 +15,27 @@ SHAPE_BOUNDS = (-30.0, 5.0)  # E_start and E_max between 1/150 and 1e13
 
 @dataclass(frozen=True)
 class Saturating(Posynomial):
-    """A posynomial with log Ê as feature "E", where E = 1/(1-S), so that S has to be made by experts with K = 1.
+    """A posynomial with log Ê as feature "E", where E = 1/(1-S), so S has to come from experts with K = 1.
 
-    Its last two exponents are log q and log m, with m = 1/E_max and q = 1/E_start - 1/E_max: any real values keep
-    0 < E_start < E_max.
+    Its last two exponents are log q and log m, with m = 1/E_max and q = 1/E_start - 1/E_max: all real values give 0 <
+    E_start < E_max.
     """
 
     base_10: bool = False  # Clark et al. print their law in decimal logarithms
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """As of a posynomial; the number of experts comes from the sparsity."""
+        """The inputs of a posynomial, with sparsity in place of the number of experts."""
         return ordered({"S" if x == "E" else x for x in super().inputs})
 
     @property
     def printed(self) -> Mapping[str, str]:
-        """What the shape of the saturation mostly moves."""
+        """The printed names that the shape of the saturation mostly moves."""
         return {"log_q": "E_start", "log_m": "E_max"}
 
     @cached_property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
-        """As of a posynomial, and wide ones for the shape of the saturation."""
+        """The bounds of a posynomial, and wide ones for the shape of the saturation."""
         return {**super().bounds, **dict.fromkeys(SHAPE, SHAPE_BOUNDS)}
 
     def bind(self, columns: Columns) -> Basis:
@@ -43,7 +43,7 @@ class Saturating(Posynomial):
         return SaturatingBasis(self, {name: feature(name, columns[name]) for name in self.inputs})
 
     def named(self, coefficients: Array, exponents: Array) -> dict[str, float]:
-        """Values under the names in print: E_start and E_max, and decimal logarithms where they are printed so."""
+        """Values under the names in print: E_start and E_max, and decimal logarithms if the source prints them."""
         values = Posynomial.named(self, coefficients, exponents)
         q, m = (math.exp(values.pop(name)) for name in SHAPE)
         if self.base_10:

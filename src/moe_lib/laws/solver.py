@@ -1,9 +1,9 @@
-"""Fits a form to runs: exactly, fast, and with a count of how many searches found the same optimum.
+"""Fits a form to runs: exactly and fast, and counts how many searches found the same optimum.
 
 1. `projection`: every cell of the exponent grid becomes a start, with the best coefficients that it allows.
 2. `polish`: searches from starts of different valleys minimise the objective itself, over log coefficients and
    exponents together.
-3. Searches go on until several have found the best optimum; terms that add nothing there are dropped.
+3. Searches continue until several have found the best optimum; terms that add nothing there are dropped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,14 @@ from moe_lib.laws.polish import Search, one_thread, polish
 from moe_lib.laws.projection import FLOOR, cells_of, project, spread_out
 
 POLISHES, MOST_POLISHES = 16, 64  # of 300 runs and more, and of few runs, where a search costs less
-ENOUGH, PATIENCE = 3, 4  # searches that have to agree, and how many times the polishes a fit goes on until they do
+ENOUGH, PATIENCE = (
+    3,
+    4,
+)  # searches that have to agree, and the most searches to get there, as a multiple of the polishes asked for
 AGREEMENT = 1e-6  # relative difference of minima below which two searches found the same optimum
 IDLE = 1e-9  # relative gain below which a term adds nothing
 LARGEST_LOG = 690.0  # of a coefficient, either sign: it stays a finite number, and at the low end it is zero
-NOTHING = 1e-15  # an objective that is zero but for rounding
+NOTHING = 1e-15  # an objective that is zero up to rounding
 REPRODUCED = 1e-6  # relative difference between the objective of the printed law and that of the search
 
 Bounds = Mapping[str, tuple[float, float]]
@@ -101,9 +104,9 @@ def fit(
 
     `objective` is summed over runs, on log loss unless `raw`; `grid` replaces the form's own grid of exponents, and
     `bounds` the range of single coefficients or exponents (equal ends fix one). `weights` multiply each run's share of
-    the objective. At least `polishes` searches are made,
-    by default 16 for 300 runs and up to 64 for fewer, and more while fewer than three agree on the best.
-    Raises `InputError` for fewer than two runs more than coefficients, and where the best law leaves floating point.
+    the objective. At least `polishes` searches are made, by default 16 for 300 runs and up to 64 for fewer, and more
+    while fewer than three agree on the best. Raises `InputError` for fewer than two runs more than coefficients, and if
+    the best law leaves floating point.
     """
     data = {name: np.asarray(columns[name], dtype=np.float64) for name in (*form.inputs, form.target)}
     problem = make_problem(form, data, Objective.parse(objective, raw), bounds, weights)
@@ -111,7 +114,7 @@ def fit(
     needed = int(np.sum(low < high)) + 2
     if problem.n < needed:
         raise InputError(
-            f"{form.name} has {needed - 2} coefficients and needs at least {needed} runs, here are {problem.n}"
+            f"{form.name} has {needed - 2} coefficients and needs at least {needed} runs, but there are {problem.n}"
         )
     k = len(form.coefficients)
     axes = [_within((grid or form.grid)[name], low[k + i], high[k + i]) for i, name in enumerate(form.exponents)]
@@ -154,12 +157,12 @@ def search(problem: Problem, starts: Iterator[Array], fewest: int) -> list[Searc
 
 
 def agreeing(minima: Array) -> int:
-    """How many minima are the lowest one, but for rounding."""
+    """How many minima equal the lowest one up to rounding."""
     return int(np.sum(minima <= minima.min() * (1 + AGREEMENT) + NOTHING))
 
 
 def without_idle_terms(problem: Problem, found: Search) -> Search:
-    """The same optimum with coefficients of zero for terms that can go without loss."""
+    """The same optimum with coefficients of zero for terms that can be dropped without loss."""
     low = problem.ends[0]
     terms = problem.terms(found.x)
     share = (terms / terms.sum(axis=0)).max(axis=1)
@@ -173,7 +176,7 @@ def without_idle_terms(problem: Problem, found: Search) -> Search:
 
 
 def check_reproduced(law: Law, columns: Columns, problem: Problem, minimum: float) -> None:
-    """Raise `InputError` unless the law, as it is handed out, has the objective that was found for it."""
+    """Raise `InputError` unless the returned law has the objective that the search found."""
     with np.errstate(all="ignore"):
         predicted = law.loss(**{name: columns[name] for name in law.form.inputs})
         residuals = problem.residuals_of(predicted)
@@ -188,7 +191,7 @@ def check_reproduced(law: Law, columns: Columns, problem: Problem, minimum: floa
 def refit(fitted: Fit, weights: Array) -> Array:
     """Internal parameters of the same fit with other weights of its runs (0 leaves a run out).
 
-    The search starts at the fit's optimum, and if that had lost a term once more with the term brought back.
+    The search starts at the fit's optimum, and, if that has lost a term, once more with the term restored.
     """
     problem = replace(fitted.problem, weights=weights * fitted.problem.weights)
     found = [polish(problem, start) for start in (fitted.x, *revived(problem, fitted.x))]
@@ -196,7 +199,7 @@ def refit(fitted: Fit, weights: Array) -> Array:
 
 
 def revived(problem: Problem, x: Array) -> list[Array]:
-    """x with its vanished terms raised to a hundredth of the sum; empty if no term had vanished."""
+    """x with its vanished terms raised to a hundredth of the sum; empty if no term has vanished."""
     k = problem.n_terms
     base = np.median(problem.basis.log_terms(x[k:]) - np.log(problem.terms(x).sum(axis=0)), axis=1)
     vanished = (x[:k] + base < np.log(FLOOR)) & (problem.ends[1][:k] > -LARGEST_LOG)

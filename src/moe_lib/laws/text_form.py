@@ -1,8 +1,8 @@
 """Forms written as text: `e + a / N**alpha + b / D**beta`, parsed and never evaluated as code.
 
-What follows is multiplied out into terms. Each term has one coefficient, a name that the text uses nowhere else, or a
-number; powers of inputs and of (1-S); and exponents that are linear in names and numbers. The result is a form like
-any other: linear in its coefficients given its exponents.
+The formula is multiplied out into terms. Each term has one coefficient, a name that the text uses nowhere else, or a
+number; powers of inputs and of (1-S); and exponents that are linear in names and numbers. The result is a form like any
+other: linear in its coefficients given its exponents.
 """
 
 import ast
@@ -21,13 +21,13 @@ from moe_lib.laws.basis import STEEPEST, Array, Columns, Linear, Posynomial, fea
 INPUTS = ("N", "Na", "D", "S", "G", "C")
 Exponent = Mapping[str, float]  # a number under "", and factors of names
 GRID_POINTS = {1: 17, 2: 9, 3: 6, 4: 5, 5: 4}  # values of each exponent, by the number of exponents
-LAMBDA = "lambda_"  # lambda is a word of Python
+LAMBDA = "lambda_"  # lambda is a keyword of Python
 MOST_TERMS = 8  # least squares tries every subset of them
 
 
 @dataclass(frozen=True)
 class Term:
-    """A product: a number, names to powers, and inputs (S standing for 1-S) to exponents."""
+    """A product: a number, names to powers, and inputs (S means 1-S here) to exponents."""
 
     number: float = 1.0
     names: Mapping[str, float] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Term:
         powers = {}
         for x, own in self.powers.items():
             if set(own) - {""} and set(exponent) - {""}:
-                raise InputError(f"the exponent of {x} is a product of names, and has to be linear in them")
+                raise InputError(f"the exponent of {x} is a product of names, but has to be linear in them")
             powers[x] = scale(exponent, own.get("", 0.0)) if not set(own) - {""} else scale(own, plain)
         return Term(self.number**plain, scale(self.names, plain), powers)
 
@@ -82,7 +82,7 @@ class TextForm(Posynomial):
 
     @cached_property
     def bounds(self) -> Mapping[str, tuple[float, float]]:
-        """Of exponents as of other forms; numbers that stand alone as terms are fixed."""
+        """Those of exponents follow the rules of other forms; terms that are plain numbers are fixed."""
         fixed = {name: (1.0, 1.0) for name, term in self.parsed.items() if not term.names}
         return {**{name: self._range(name) for name in self.exponents}, **fixed}
 
@@ -148,7 +148,7 @@ def parse_form(text: str, others: Collection[str] = ()) -> TextForm:
     except InputError as error:
         raise InputError(f"form = {text!r}: {error}") from None
     except (OverflowError, RecursionError):
-        raise InputError(f"form = {text!r}: has numbers or brackets beyond what can be computed") from None
+        raise InputError(f"form = {text!r}: has numbers or nesting too large to compute") from None
 
 
 def _form(text: str, terms: list[Term], outer: str | None) -> TextForm:

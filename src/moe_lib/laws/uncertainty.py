@@ -1,4 +1,4 @@
-"""How sure a fit is: bootstrap refits, local standard errors, the condition of the problem.
+"""The uncertainty of a fit: bootstrap refits, local standard errors, the condition of the problem.
 
 The spread over starts of an optimiser is not a standard error; everything here resamples runs or linearises the law.
 """
@@ -19,7 +19,7 @@ from moe_lib.laws.interval import interval
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.solver import Fit, law_at, refit
 
-PRECISION = 1e-6  # no loss is known better than this, however well a law goes through it
+PRECISION = 1e-6  # no loss is known better than this, however well a law fits it
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Resamples:
     def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Percentile interval of each coefficient, widened for few degrees of freedom.
 
-        What multiplies a power is widened on a logarithmic scale, which keeps it positive.
+        Factors of powers are widened on a logarithmic scale, which keeps them positive.
         """
         table, found, form = self.table, {}, self.law.form
         multipliers = set(form.coefficients) - form.constants
@@ -59,7 +59,7 @@ class Resamples:
         return found
 
     def predict(self, level: float = 0.95, **inputs: Any) -> tuple[Array, Array]:
-        """Interval of the predicted loss at some inputs: of the law, without the noise of a single run."""
+        """Interval of the law's predicted loss at some inputs, without the noise of a single run."""
         losses = np.stack([law.loss(**inputs) for law in self.laws])
         low, high = self.widened(losses, self.law.loss(**inputs), level)
         return low, high
@@ -71,7 +71,7 @@ class Resamples:
 
 
 def widening(n: int, freedom: int, level: float = 0.95) -> float:
-    """By how much a percentile interval is too narrow for few runs.
+    """The factor by which a percentile interval is too narrow for few runs.
 
     A fit shrinks its residuals by sqrt((n - p) / n), and Student's t replaces the normal distribution.
     """
@@ -79,7 +79,7 @@ def widening(n: int, freedom: int, level: float = 0.95) -> float:
 
 
 def quantile(freedom: int, level: float = 0.95) -> float:
-    """How many standard errors an interval reaches either side: Student's t."""
+    """How many standard errors an interval extends on either side: Student's t."""
     return float(t.ppf((1 + level) / 2, freedom))
 
 
@@ -99,7 +99,7 @@ def bootstrap(
     """
     labels = np.arange(fitted.n) if cluster is None else pd.factorize(pd.Series(list(cluster)))[0]
     if labels.min() < 0:
-        raise InputError(f"cluster: run {int(np.argmin(labels)) + 1} has no label, and every run has to have one")
+        raise InputError(f"cluster: run {int(np.argmin(labels)) + 1} has no label, but every run needs one")
     groups = int(labels.max()) + 1
     draws = np.random.default_rng(seed).integers(0, groups, (resamples, groups))
     counts = [np.bincount(draw, minlength=groups).astype(np.float64)[labels] for draw in draws]
@@ -121,10 +121,10 @@ def _mapped(work: Callable[[Array], Array], items: list[Array], workers: int) ->
 
 
 def standard_errors(fitted: Fit) -> dict[str, float]:
-    """Local standard errors of log coefficients and of exponents, by internal name; infinite if nothing holds one.
+    """Local standard errors of log coefficients and of exponents, by internal name; infinite if nothing constrains one.
 
-    From the Jacobian at the optimum and the variance of an M-estimator, which an outlier moves little (Huber 1973):
-    quick, and blind to curvature; bootstrap and profile are the ones to print. Zero for what was fixed.
+    From the Jacobian at the optimum and the variance of an M-estimator, which an outlier moves little (Huber 1973);
+    quick, but blind to curvature, so report bootstrap or profile instead. Zero for fixed parameters.
     """
     free = fitted.free
     rows = (fitted.problem.jacobian(fitted.x) * np.sqrt(fitted.problem.weights)[:, None])[:, free]
@@ -143,7 +143,7 @@ def influence(fitted: Fit) -> tuple[float, float]:
     """Mean of psi^2 and mean of psi' over the residuals, psi being the derivative of the penalty.
 
     If more than half of the residuals are beyond Huber's delta, and for least absolute deviations, psi' comes from the
-    density of the residuals around zero, as the inner half of them shows it.
+    density of the residuals around zero, estimated from their inner half.
     """
     residuals, weights, objective = fitted.residuals, fitted.problem.weights, fitted.objective
     square = float(np.mean(weights * objective.psi(residuals) ** 2))
@@ -157,7 +157,7 @@ def influence(fitted: Fit) -> tuple[float, float]:
 
 
 def condition_number(fitted: Fit) -> float:
-    """Of the Jacobian at the optimum with its columns scaled to length one; 1 is perfect, 1e4 and more is a warning."""
+    """Condition number of the Jacobian at the optimum, columns scaled to length one; 1 is best, 1e4 a warning."""
     jacobian = fitted.problem.jacobian(fitted.x)[:, fitted.free]
     norms = np.linalg.norm(jacobian, axis=0)
     return float(np.linalg.cond(jacobian / norms)) if np.all(norms > 0) else float("inf")

@@ -14,8 +14,8 @@ from moe_lib.laws.solver import Fit, fit, law_at, refit
 def leave_out(fitted: Fit, by: Iterable[Any]) -> pd.DataFrame:
     """Error on each group of runs by a fit to the others (leave one sparsity, one budget out; a column of labels).
 
-    Columns left_out, n, rmse and bias of predicted minus observed log loss, and beyond (whether the group is the
-    first or last label, so that it is extrapolated to). `InputError` where too few runs stay.
+    Columns left_out, n, rmse and bias of predicted minus observed log loss, and beyond (whether the group is the first
+    or last label, so that it is extrapolated to). `InputError` if too few runs remain.
     """
     labels = np.asarray(list(by))
     levels = np.unique(labels)
@@ -31,7 +31,7 @@ def grow(fitted: Fit, by: Iterable[float]) -> pd.DataFrame:
     """Error beyond a growing part of the runs: fit up to each value of `by`, predict at every larger one.
 
     Columns up_to, n_fitted, predicted (the value predicted at), distance (the ratio of the two), n, rmse and bias of
-    predicted minus observed log loss. Values that leave too few runs to fit are passed over; `InputError` if all do.
+    predicted minus observed log loss. Values that leave too few runs to fit are skipped; `InputError` if all do.
     """
     values = np.asarray(list(by), dtype=np.float64)
     levels, rows = np.unique(values), []
@@ -51,10 +51,10 @@ def grow(fitted: Fit, by: Iterable[float]) -> pd.DataFrame:
 
 
 def require_runs(fitted: Fit, out: Mask, what: str) -> None:
-    """Raise `InputError` if fewer runs than coefficients stay without those in `out`."""
+    """Raise `InputError` if fewer runs than coefficients remain without those in `out`."""
     size = int(fitted.free.sum())
     if np.sum(~out) < size:
-        raise InputError(f"{what}: without it {np.sum(~out)} runs stay, fewer than the {size} coefficients")
+        raise InputError(f"{what}: without it {np.sum(~out)} runs remain, fewer than the {size} coefficients")
 
 
 def _summary(errors: Array) -> dict[str, float]:

@@ -1,5 +1,5 @@
-// Numbers rounded to bfloat16, in pairs along a product's sum over k: the even k's in the lower half of a
-// pair, the odd k's in the upper. Processors without a dot product of pairs multiply them as floats.
+// Numbers rounded to bfloat16, in pairs along a product's sum over k: the even k's in the lower half of a pair, the odd
+// k's in the upper. Processors without a dot product of pairs multiply them as floats.
 #pragma once
 #include "vector.h"
 
