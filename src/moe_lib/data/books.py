@@ -1,4 +1,4 @@
-"""Readers of books inside Python packages: an encyclopaedia, a cookbook, the Bible, quotations."""
+"""Readers of books inside Python packages: an encyclopaedia, a cookbook, the Bible."""
 
 import itertools
 import json
@@ -8,8 +8,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from moe_lib.data.reference import PAGE
 
 
 def summaries(wheel: Path) -> Iterator[str]:
@@ -43,16 +41,3 @@ def chapters(wheel: Path) -> Iterator[str]:
         for (book, chapter), rows in itertools.groupby(verses, key=lambda row: row[:2]):
             text = re.sub(r"\s*\d+:\d+\s*", " ", " ".join(row[2] for row in rows)).strip()
             yield f"{book}, chapter {chapter}\n\n{text}"
-
-
-def quotations(wheel: Path) -> Iterator[str]:
-    """Pages of quotations, jokes and verses, without the files marked as offensive."""
-    with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("/games/fortune/fortunes"))
-        page: list[str] = []
-        for quotation in archive.read(name).decode("utf-8", errors="replace").split("\n%\n"):
-            page.append(re.sub(r"[ \t]+", " ", quotation).strip())
-            if sum(map(len, page)) >= PAGE:
-                yield "\n\n".join(page)
-                page = []
-        yield "\n\n".join(page)

@@ -1,6 +1,6 @@
 """The second reference mixture, more than three times as large as the first.
 
-It adds an encyclopaedia, a cookbook, the Bible, quotations, manuals, more API documentation, and the docstrings and
+It adds an encyclopaedia, a cookbook, the Bible, manuals, more API documentation, and the docstrings and
 source of many more libraries to the first five slices. `reference_2.csv` pins the files. Repeated paragraphs of
 documentation are read once, not only repeated documents.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from moe_lib.data.books import chapters, quotations, recipes, summaries
+from moe_lib.data.books import chapters, recipes, summaries
 from moe_lib.data.downloads import Pin, fetch
 from moe_lib.data.reference import MAX_MODULE, MIN_TEXT, clean, reference_slices, without_header
 from moe_lib.data.slices import TextSlice, pieces, split_module
@@ -63,7 +63,6 @@ def reference_2_slices(downloads: Path) -> list[TextSlice]:
         "encyclopaedia": texts("encyclopaedia", summaries),
         "cookbook": texts("cookbook", recipes),
         "bible": texts("bible", chapters),
-        "quotations": texts("quotations", quotations),
         "manuals": new("manuals", manual),
         "command-help": new("command-help", command_help),
         "api-docstrings": new("api-docstrings", api_docstrings),
