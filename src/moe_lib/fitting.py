@@ -111,7 +111,15 @@ class Report:
             axis=1,
         )
         unique = columns.loc[:, ~columns.columns.duplicated()]
-        return compare(forms.values(), unique, self.request.objective, seed=self.request.seed)
+        return compare(
+            forms.values(),
+            unique,
+            self.request.objective,
+            seed=self.request.seed,
+            raw=self.request.raw,
+            weights=_weights(self.rows, self.request),
+            bounds={self.request.form.name: self.request.bounds},
+        )
 
 
 def form_named(law: str | None, text: str | None, ties: Mapping[str, str], others: Collection[str] = ()) -> Form:
@@ -181,6 +189,7 @@ def fit_table(table: pd.DataFrame, request: Request, progress: Callable[[int], N
     if request.resamples:
         workers = request.workers if request.resamples >= FEW_RESAMPLES else 1
         drawn = bootstrap(fitted, request.resamples, request.seed, labels, workers, progress)
+        notes += _of_few(request.resamples, request.level)
     known = known_sides(fitted, drawn, request.level)
     if grid is not None:
         notes.insert(0, _table2_note(fitted))
@@ -249,6 +258,17 @@ def _held_out(fitted: Fit, drawn: Resamples | None, runs: pd.DataFrame, level: f
         low, high = drawn.predict(level, **inputs)
         found["in_interval"] = float(np.mean((low <= observed) & (observed <= high)))
     return found
+
+
+def _of_few(resamples: int, level: float) -> list[str]:
+    """What a user should know of intervals whose ends rest on less than one resample each."""
+    needed = int(np.ceil(2 / (1 - level) - 1e-9))
+    if resamples >= needed:
+        return []
+    return [
+        f"{resamples} resamples are too few for a {100 * level:g} % interval, which is too narrow by that; ask for "
+        f"{needed} at least, and better for 1000, with --bootstrap"
+    ]
 
 
 def _sentence(name: str, known: Known) -> str:

@@ -104,6 +104,18 @@ def test_an_asymmetric_loss_lets_undertrained_runs_lie_above(fit: Fitted, folder
     assert abs(said["huber:1e-2:0.05"] - truth) < abs(said["huber:1e-2"] - truth) / 2
 
 
+def test_too_few_resamples_for_the_level_are_said(fit: Fitted) -> None:
+    assert "3 resamples are too few for a 95 % interval" in fit("--bootstrap", "3")["said"]
+    assert "too few" not in fit("--bootstrap", "3", "--level", "0.3")["said"]
+
+
+def test_rivals_are_fitted_as_the_fit_itself(fit: Fitted) -> None:
+    found = fit("--compare", "compute", "--raw-loss", "--fix", "e=1.8", "--weights", "w")
+    own = next(rival for rival in found["rivals"] if rival["law"] == "chinchilla")
+    assert own["objective"] == pytest.approx(found["objective"], rel=1e-6)
+    assert own["coefficients"] == 4
+
+
 def test_seed_and_level_change_intervals_and_workers_do_not(fit: Fitted) -> None:
     first, second, narrow, two = (
         fit("--bootstrap", 20, *more)["intervals"]["alpha"]
@@ -247,6 +259,7 @@ def test_help_names_every_form_and_shows_an_example_of_each_option() -> None:
         *("e + a/N**alpha + b/D**beta", "C < 1e21", "S == 0.98", "e=1.6,c=0", "alpha=0:0.5", "beta=alpha"),
         *("huber:1e-3:0.1", "--weights n_seeds", "--standard-errors se", "--leave-out S", "--grow C"),
         *("chinchilla,frantar", "--plot figures", "--out fit.json", "--level 0.9", "--polishes 200"),
+        *("--bootstrap 1000", "--cluster shape", "--seed 1", "--workers 2", "--drop-highest 5"),
     )
     for example in examples:
         assert example in said, example

@@ -32,11 +32,12 @@ def test_slices_mark_the_optimum_of_every_sparsity() -> None:
 
 def test_the_surface_draws_both_ridges_and_the_cloud() -> None:
     cloud = pd.DataFrame({"N": [1e9, 2e9], "S": [0.9, 0.95]})
-    axes = laws.law_surface(BUDGET, (1e8, 1e10), cloud, data=(5e9, 0.95)).axes[0]
+    axes = laws.law_surface(BUDGET, (1e8, 1e10), cloud, data=(5e9, 0.95), best=(1.5e9, 0.92)).axes[0]
     by_label = {line.get_label(): line for line in axes.lines}
     assert by_label["best N at each S"].get_xdata()[0] == pytest.approx(float(BUDGET.best_size(0.0)))
     assert by_label["best S at each N"].get_ydata()[-1] == pytest.approx(-np.log1p(-float(BUDGET.best_sparsity(1e10))))
     assert by_label["bootstrap refits"].get_ydata() == pytest.approx(-np.log1p(-cloud["S"]))
+    assert by_label["optimum"].get_ydata() == pytest.approx([-np.log1p(-0.92)])
 
 
 def test_residuals_are_in_percent_of_the_loss(runs: pd.DataFrame) -> None:
@@ -56,7 +57,8 @@ def test_an_isoflop_surface_shows_every_run_and_breaks_the_line_outside_its_grid
 
 def test_profiles_and_published_fits_have_a_mark_for_each_row() -> None:
     curve = pd.DataFrame({"alpha": [0.3, 0.4, 0.5], "statistic": [5.0, 0.0, 5.0], "inside": [False, True, False]})
-    assert list(laws.profiles({"alpha": curve}).axes[0].lines[2].get_xdata()) == [0.4]
+    inside = np.asarray(laws.profiles({"alpha": curve}).axes[0].lines[2].get_ydata(), dtype=float)
+    assert list(np.isfinite(inside)) == [False, True, False]
     rows = pd.DataFrame({"label": ["x", "y"], "n": [10, 20], "gain": [1e-3, 1e-7]})
     assert sorted(laws.below_published(rows).axes[0].lines[0].get_xdata()) == [1e-7, 1e-3]
 

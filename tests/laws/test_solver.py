@@ -101,6 +101,8 @@ def test_bounds_hold_and_equal_ends_fix_a_value(table3_runs: pd.DataFrame) -> No
     assert fitted.coefficients["a"] <= 3000 * (1 + 1e-9)
     with pytest.raises(InputError, match="bounds: 'gamma' has to be one of a, b, e, alpha, beta"):
         fit(CHINCHILLA, table3_runs, bounds={"gamma": (0, 1)})
+    with pytest.raises(InputError, match="fix: a = -3 has to reach 0 or more"):
+        fit(CHINCHILLA, table3_runs, bounds={"a": (-3, -3)})
     with pytest.raises(InputError, match="bounds: alpha = 1:0 is empty"):
         fit(CHINCHILLA, table3_runs, bounds={"alpha": (1, 0)})
 

@@ -10,7 +10,7 @@ from moe_lib.errors import InputError
 from moe_lib.laws.identification import not_identified
 from moe_lib.laws.parametric import CHINCHILLA, SPARSITY, SPARSITY_NO_C, Law
 from moe_lib.laws.polish import polish
-from moe_lib.laws.profiles import profile
+from moe_lib.laws.profiles import interval, profile
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import bootstrap, condition_number, standard_errors
@@ -74,6 +74,17 @@ def test_a_profile_is_lowest_at_the_fit_and_never_below(dense_fit: Fit) -> None:
     assert curve["statistic"].iloc[0] > 3.84 < curve["statistic"].iloc[-1]
     with pytest.raises(InputError, match="exponent = 'gamma' has to be one of alpha, beta"):
         profile(dense_fit, "gamma")
+
+
+def test_a_profile_interval_ends_where_the_statistic_crosses_the_limit(dense_fit: Fit) -> None:
+    coarse, fine = (profile(dense_fit, "beta", points=points) for points in (15, 201))
+    assert interval(coarse, "beta") == pytest.approx(interval(fine, "beta"), rel=1e-3)
+    low, high = interval(coarse, "beta")
+    assert low is not None
+    assert high is not None
+    inside = coarse.loc[coarse["inside"], "beta"]
+    assert low < inside.min() < inside.max() < high
+    assert interval(coarse[coarse["inside"]], "beta") == (None, None)
 
 
 def test_a_well_designed_fit_is_identified_and_well_conditioned(dense_fit: Fit) -> None:

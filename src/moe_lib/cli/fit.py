@@ -53,7 +53,9 @@ def fit(
         bool,
         typer.Option("--skip-incomplete", help="Leave out rows with an empty or impossible number, and list them."),
     ] = False,
-    drop_highest: Annotated[int, typer.Option(min=0, help="Leave out the K runs of highest loss.")] = 0,
+    drop_highest: Annotated[
+        int, typer.Option(min=0, help="Leave out the K runs of highest loss: `--drop-highest 5`.")
+    ] = 0,
     fix: Annotated[str | None, typer.Option(help="Values that are not searched for: `e=1.6,c=0`.")] = None,
     bounds: Annotated[str | None, typer.Option(help="Ranges; an open end is free: `alpha=0:0.5,lambda=:0`.")] = None,
     tie: Annotated[str | None, typer.Option(help="Exponents that are equal: `beta=alpha`.")] = None,
@@ -71,14 +73,18 @@ def fit(
         ),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(min=0, max=100_000, help="Refits to resampled runs, for intervals: 1000.")
+        int, typer.Option(min=0, max=100_000, help="Refits to resampled runs, for intervals: `--bootstrap 1000`.")
     ] = 0,
-    cluster: Annotated[str | None, typer.Option(help="Column whose equal values are resampled together.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples and folds.")] = 0,
+    cluster: Annotated[
+        str | None, typer.Option(help="Column whose equal values are resampled together: `--cluster shape`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the resamples and folds: `--seed 1`.")] = 0,
     level: Annotated[float, typer.Option(help="Level of the intervals: `--level 0.9`.")] = 0.95,
-    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; default: one per processor.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes; default: one per processor: `--workers 2`.")
+    ] = None,
     leave_out: Annotated[
-        str | None, typer.Option(help="Predict each value of a column by a fit to the others: `--leave-out S`.")
+        str | None, typer.Option(help="Predict each value of a column by a fit to the others: `--leave-out S` or C.")
     ] = None,
     grow: Annotated[
         str | None, typer.Option(help="Fit up to each value of a column, predict above it: `--grow C`.")
@@ -138,7 +144,7 @@ def fit(
 
             bar.now("drawing")
             curves = checks["profiles"]
-            written = write_figures(plot, report.fit.law, report.resamples, report.runs, curves)
+            written = write_figures(plot, report.fit.law, report.resamples, report.runs, curves, level)
     if out is not None:
         save_fit(report, ties, out)
     for note in report.notes:
@@ -185,7 +191,9 @@ def _as_json(report: "Report", checks: Mapping[str, Any]) -> dict[str, Any]:
     found |= {key: checks[key].to_dict("records") for key in ("left_out", "growing", "rivals") if key in checks}
     if "profiles" in checks:
         number = condition_number(report.fit)
-        found["profiles"] = {name: interval(curve, name) for name, curve in checks["profiles"].items()}
+        found["profiles"] = {
+            name: interval(curve, name, report.request.level) for name, curve in checks["profiles"].items()
+        }
         found["condition_number"] = number if number < float("inf") else None
     return found
 
@@ -193,9 +201,10 @@ def _as_json(report: "Report", checks: Mapping[str, Any]) -> dict[str, Any]:
 def _show(report: "Report", checks: Mapping[str, Any]) -> None:
     """Tables for people."""
     level = f"{100 * report.request.level:g} %"
-    table = Table("", "value", f"{level} interval", title=f"{report.fit.law.form.name}: {report.fit.n} runs")
+    heads = ("", "value") if report.resamples is None else ("", "value", f"{level} interval")
+    table = Table(*heads, title=f"{report.fit.law.form.name}: {report.fit.n} runs")
     for name, value in report.fit.coefficients.items():
-        table.add_row(name, f"{value:.6g}", _interval(report.intervals.get(name, ())))
+        table.add_row(*(name, f"{value:.6g}", _interval(report.intervals.get(name, ())))[: len(heads)])
     console = plain_console()
     console.print(table)
     print(f"objective {report.fit.minimum:.12g}; {report.fit.agreeing_starts} of {report.fit.starts} searches agree")

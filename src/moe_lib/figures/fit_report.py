@@ -27,11 +27,12 @@ def write_figures(
     resamples: Resamples | None,
     runs: pd.DataFrame,
     curves: Mapping[str, pd.DataFrame],
+    level: float = 0.95,
 ) -> list[Path]:
     """Write observed.png, residuals.png, profiles.png and, for a law in N, D and S, optimum.png; the paths written."""
     made = {"observed": observed(law, runs), "residuals": residuals(law, runs)}
     if curves:
-        made["profiles"] = profiles(curves)
+        made["profiles"] = profiles(curves, level)
     if law.form.inputs == ("N", "D", "S"):
         made["optimum"] = optimum(law, resamples, runs)
     paths = {name: folder / f"{name}.png" for name in made}
@@ -75,14 +76,18 @@ def residuals(law: Law, runs: pd.DataFrame) -> Figure:
 
 
 def optimum(law: Law, resamples: Resamples | None, runs: pd.DataFrame) -> Figure:
-    """Contours of the loss at the runs' largest budget, and the optimum of every bootstrap refit."""
+    """Contours of the loss at the runs' largest budget, its optimum up to their largest N, and those of refits."""
     flops = float((6 * (1 - runs["S"]) * runs["N"] * runs["D"]).max())
+    smallest, largest = float(runs["N"].min()), float(runs["N"].max())
     cloud = None
     if resamples is not None:
-        best = [Budget(one, flops).best(float(runs["N"].max())) for one in resamples.laws[:CLOUD]]
-        cloud = pd.DataFrame(best, columns=["N", "S"])
-    sizes = float(runs["N"].min()) / 2, float(runs["N"].max()) * 2
-    return law_surface(Budget(law, flops), sizes, cloud, (float(runs["N"].max()), float(runs["S"].max())))
+        refits = [Budget(one, flops).best(largest) for one in resamples.laws[:CLOUD]]
+        cloud = pd.DataFrame(refits, columns=["N", "S"])
+    budget = Budget(law, flops)
+    data, best = (largest, float(runs["S"].max())), budget.best(largest)
+    figure = law_surface(budget, (smallest / 2, largest * 2), cloud, data, best)
+    figure.axes[0].set_title(f"C = {flops:.3g} FLOPs", fontsize=10)
+    return figure
 
 
 def _predicted(law: Law, runs: pd.DataFrame) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from scipy.stats import chi2
 
 from moe_lib.figures.style import (
     ACCENT,
@@ -52,10 +53,12 @@ def law_surface(
     sizes: tuple[float, float],
     cloud: pd.DataFrame | None = None,
     data: tuple[float, float] | None = None,
+    best: tuple[float, float] | None = None,
 ) -> Figure:
-    """Contours of the loss over N and S at one budget, with N* at each S, S* at each N, and the overall optimum.
+    """Contours of the loss over N and S at one budget, with N* at each S and S* at each N.
 
-    `cloud` (columns N and S) are optima of bootstrap refits; `data` is the largest N and S of the law's own runs.
+    `cloud` (columns N and S) are optima of bootstrap refits, and `best` is that of the fit; `data` is the largest N and
+    S of the law's own runs.
     """
     figure, axes = new_figure("full", height=4.3)
     n, s = np.geomspace(*sizes, 120), np.linspace(0, -np.log(0.008), 100)
@@ -81,6 +84,8 @@ def law_surface(
             alpha=0.35,
             label="bootstrap refits",
         )
+    if best is not None:
+        axes.plot(best[0], log_inverse_density(best[1]), "*", color=INK, mec="white", ms=13, ls="", label="optimum")
     count_axis(axes.xaxis, "total parameters N")
     sparsity_axis(axes.yaxis)
     axes.set(xlim=sizes, ylim=(0, s[-1]))
@@ -122,14 +127,13 @@ def fit_and_residuals(runs: pd.DataFrame, predicted: Sequence[float]) -> Figure:
     return figure
 
 
-def profiles(curves: Mapping[str, pd.DataFrame], level: float = 3.84) -> Figure:
-    """Likelihood-ratio statistic along each exponent, one panel each; the 95 % interval is below the dotted line."""
+def profiles(curves: Mapping[str, pd.DataFrame], level: float = 0.95) -> Figure:
+    """Likelihood-ratio statistic along each exponent, one panel each; the interval is below the dotted line."""
     figure, row = new_figure("full", height=2.9, columns=len(curves), sharey=True, squeeze=False)
     for axes, (name, curve) in zip(row[0], curves.items(), strict=True):
-        axes.axhline(level, color=MUTED, ls=":", lw=1)
+        axes.axhline(chi2.ppf(level, 1), color=MUTED, ls=":", lw=1)
         axes.plot(curve[name], curve["statistic"], color=INK)
-        inside = curve[curve["inside"]]
-        axes.plot(inside[name], inside["statistic"], color=ACCENT, lw=2.6)
+        axes.plot(curve[name], curve["statistic"].where(curve["inside"]), color=ACCENT, lw=2.6)
         axes.set(xlabel=name, ylim=(-0.3, 12))
         axes.xaxis.set_major_locator(MaxNLocator(2))
     row[0, 0].set_ylabel("likelihood ratio")

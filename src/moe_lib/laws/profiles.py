@@ -49,10 +49,18 @@ def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -
     return table.assign(statistic=statistic, inside=statistic <= chi2.ppf(level, 1))
 
 
-def interval(curve: pd.DataFrame, exponent: str) -> tuple[float | None, float | None]:
-    """Ends of the profile interval; None if the profile ends before it leaves the interval."""
-    inside, values = curve["inside"].to_numpy(), curve[exponent].to_numpy(float)
-    return (
-        None if inside[0] else float(values[inside].min()),
-        None if inside[-1] else float(values[inside].max()),
-    )
+def interval(curve: pd.DataFrame, exponent: str, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Ends of the profile interval; None if the profile ends before it leaves the interval.
+
+    Between two values of the exponent the root of the statistic, which is straight for a parabola, is interpolated.
+    """
+    values = curve[exponent].to_numpy(float)
+    beyond = np.sqrt(np.maximum(curve["statistic"].to_numpy(float), 0)) - np.sqrt(chi2.ppf(level, 1))
+    inside = np.flatnonzero(beyond <= 0)
+
+    def end(within: int, outside: int) -> float | None:
+        if not 0 <= outside < len(values):
+            return None
+        return float(np.interp(0, beyond[[within, outside]], values[[within, outside]]))
+
+    return end(inside[0], inside[0] - 1), end(inside[-1], inside[-1] + 1)

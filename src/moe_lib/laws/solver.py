@@ -238,10 +238,13 @@ def bounds_of(form: Form, bounds: Bounds) -> Array:
     """Ends of the search `[2, k + m]`: of log coefficients, then of exponents; `InputError` for a wrong one."""
     names = form.coefficients + form.exponents
     for name, (low, high) in bounds.items():
+        option, shown = ("fix", f"{low:g}") if low == high else ("bounds", f"{low:g}:{high:g}")
         if name not in names:
-            raise InputError(f"bounds: {name!r} has to be one of {', '.join(names)}")
-        if not (low <= high and (name in form.exponents or high >= 0)):
-            raise InputError(f"bounds: {name} = {low:g}:{high:g} is empty")
+            raise InputError(f"{option}: {name!r} has to be one of {', '.join(names)}")
+        if low > high:
+            raise InputError(f"{option}: {name} = {shown} is empty")
+        if name in form.coefficients and high < 0:
+            raise InputError(f"{option}: {name} = {shown} has to reach 0 or more, since coefficients are not negative")
     ranges = {**dict.fromkeys(form.coefficients, (0.0, np.inf)), **form.bounds, **bounds}
     ends = np.array([ranges[name] for name in names], dtype=np.float64).reshape(-1, 2).T
     k = len(form.coefficients)

@@ -1,6 +1,6 @@
 """How well a form predicts runs that it was not fitted to: groups left out, random folds, rival forms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Columns, Form, Mask
-from moe_lib.laws.solver import Fit, fit, law_at, refit
+from moe_lib.laws.solver import Bounds, Fit, fit, law_at, refit
 
 
 def leave_out(fitted: Fit, by: Iterable[Any]) -> pd.DataFrame:
@@ -69,16 +69,27 @@ def held_out_errors(fitted: Fit, out: Mask) -> Array:
 
 
 def compare(
-    forms: Iterable[Form], columns: Columns, objective: str = "huber:1e-3", folds: int = 10, seed: int = 0
+    forms: Iterable[Form],
+    columns: Columns,
+    objective: str = "huber:1e-3",
+    folds: int = 10,
+    seed: int = 0,
+    *,
+    raw: bool = False,
+    weights: Array | None = None,
+    bounds: Mapping[str, Bounds] | None = None,
 ) -> pd.DataFrame:
     """Rival forms on the same runs, best cross-validation first.
 
+    `raw` and `weights` are those of `fit`, and `bounds` those of single forms, by name.
     Columns law, coefficients (how many), aic (of normal errors of log loss, from a fit by `mse`), delta_aic, objective
     and cv_rmse (held-out log loss over random folds, refitted under `objective`).
     """
     rows = []
     for form in forms:
-        squares, fitted = fit(form, columns, "mse"), fit(form, columns, objective)
+        within = (bounds or {}).get(form.name)
+        squares = fit(form, columns, "mse", bounds=within, weights=weights)
+        fitted = fit(form, columns, objective, raw=raw, bounds=within, weights=weights)
         fold = np.random.default_rng(seed).permutation(fitted.n) % folds
         errors = np.concatenate([held_out_errors(fitted, fold == k) for k in range(folds)])
         size = int(fitted.free.sum())
