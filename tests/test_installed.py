@@ -46,7 +46,7 @@ LAB = {  # played in this order
     "lab bet": "lab bet lab.json --params 1e8 --sparsity 0.9 --loss 3",
     "lab solution": "lab solution --student ada",
 }
-SAY_MORE = {"doctor", "data tasks", "lab real", "predict"}  # each has a test of its own
+SAY_MORE = {"claims", "doctor", "data tasks", "lab real", "predict"}  # each has a test of its own
 
 Moe = Callable[[str], "subprocess.CompletedProcess[str]"]
 
@@ -138,6 +138,13 @@ def test_tasks_that_cannot_be_fetched_are_refused_in_a_sentence(moe: Moe) -> Non
     done = moe("data tasks tasks")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_claims_ask_for_a_checkout(moe: Moe) -> None:
+    done = moe("claims")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "of the repository, which is missing; work in a checkout of it" in done.stderr
+    assert "site-packages" not in done.stderr
 
 
 def test_the_law_of_our_runs_asks_for_a_checkout_and_names_no_path_of_the_environment(moe: Moe) -> None:

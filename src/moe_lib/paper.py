@@ -10,6 +10,8 @@ from moe_lib.config import ModelConfig
 SPARSITIES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)  # Table 1
 BUDGETS = (3e19, 6e19, 1e20, 3e20, 1e21)  # FLOPs; Figure 8
 SIZES = (60e6, 15e9)  # N of the smallest and of the largest model; the poster
+MODELS = 500  # at least as many were trained; the poster
+CORPUS_TOKENS = 1.2e12  # RedPajama V1; Appendix B
 VOCABULARY, CONTEXT = 50_432, 2_048  # tokens; Appendices B and C
 ASPECT = 64  # d_model / n_layers; not printed, a common choice, and the one of every count in this project
 DEGREES = (2, 2, 2)  # of Eq. 8; Appendix B

@@ -9,6 +9,7 @@ EXPERIMENTS = ROOT / "experiments"
 GRID = EXPERIMENTS / "grid.yaml"
 RESULTS = EXPERIMENTS / "results"
 LEDGER = RESULTS / "runs.jsonl"
+CLAIMS = ROOT / "book" / "claims.yml"
 
 
 def require(path: Path, needed_by: str) -> Path:
