@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from moe_lib.errors import InputError
-from moe_lib.figures.style import count_axis, new_figure, short_count, sparsity_color
+from moe_lib.figures.style import LARGE, count_axis, enlarge, new_figure, short_count, sparsity_color
 from moe_lib.paper import SPARSITIES
 
 
@@ -66,3 +66,11 @@ def test_a_short_count_axis_still_says_more_than_one_number() -> None:
     shown = [t.label1.get_text() for t in axes.xaxis.get_major_ticks() if 6e4 <= t.get_loc() <= 4e5]
     assert shown == ["100K", "200K"]
     assert not any(tick.label1.get_text() for tick in axes.xaxis.get_minor_ticks())
+
+
+def test_an_enlarged_panel_has_large_words() -> None:
+    _, axes = new_figure("full")
+    axes.set(title="a", xlabel="x")
+    enlarge(axes)
+    labels = [axes._left_title, axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels()]
+    assert {label.get_fontsize() for label in labels} == {LARGE}

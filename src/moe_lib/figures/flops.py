@@ -7,7 +7,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from moe_lib.figures.style import INK, MUTED, count_axis, flops_axis, new_figure, sparsity_color, sparsity_label
+from moe_lib.figures.style import (
+    INK,
+    LARGE,
+    MUTED,
+    count_axis,
+    enlarge,
+    flops_axis,
+    new_figure,
+    sparsity_color,
+    sparsity_label,
+)
 
 PANELS = {
     "two-embeddings": r"a. $N_a$ with both embedding matrices",
@@ -59,6 +69,45 @@ def plane(table: pd.DataFrame, flops: float) -> Figure:
     )
     flops_axis(axes.xaxis, "FLOPs per token, forward and backward")
     count_axis(axes.yaxis, "total parameters N")
+    return figure
+
+
+def leaving_the_line(table: pd.DataFrame) -> Figure:
+    """Dense models on a line in the plane of N and FLOPs per token, and the models made from some of them.
+
+    `table` has the columns `d_model`, `sparsity`, `repeats` (passes through the layers), `n_params` and `flops` (per
+    token, router included). The dense models of all widths make the line; each sparse or repeated model is joined to
+    the dense one of its width.
+    """
+    figure, axes = new_figure("full", height=5)
+    dense = table[(table["sparsity"] == 0) & (table["repeats"] == 1)].sort_values("flops")
+    axes.plot(dense["flops"], dense["n_params"], color=INK, lw=2.4, zorder=2)
+    looped, sparse = table[table["repeats"] > 1], table[table["sparsity"] > 0]
+    for left in (looped, sparse):
+        for width, own in left.groupby("d_model"):
+            chain = pd.concat([dense[dense["d_model"] == width], own])
+            axes.plot(chain["flops"], chain["n_params"], color=MUTED, lw=1, zorder=1)
+    axes.plot(looped["flops"], looped["n_params"], "s", color=INK, mfc="white", ms=6.5, zorder=3)
+    for group, rows in table[table["d_model"].isin(sparse["d_model"]) & (table["repeats"] == 1)].groupby("sparsity"):
+        sparsity = float(str(group))
+        axes.plot(
+            *(rows["flops"], rows["n_params"]),
+            **{"marker": "o", "ls": "none", "ms": 7.5, "mec": "white", "zorder": 4},
+            color=sparsity_color(sparsity),
+            label=sparsity_label(sparsity),
+        )
+    end, top, side = dense.iloc[-1], sparse.sort_values("n_params").iloc[-1], looped.sort_values("flops").iloc[0]
+    words = {"textcoords": "offset points", "va": "center", "fontsize": LARGE - 0.5}
+    axes.annotate("dense: one line", (end["flops"], end["n_params"]), (-14, 6), ha="right", color=INK, **words)
+    axes.annotate(
+        "experts:\nparameters\nwithout FLOPs", (top["flops"], top["n_params"]), (-12, -8), ha="right", **words
+    )
+    axes.annotate("shared layers: FLOPs without parameters", (side["flops"], side["n_params"]), (-14, -18), **words)
+    flops_axis(axes.xaxis, "FLOPs per token, forward and backward")
+    count_axis(axes.yaxis, "total parameters N")
+    axes.set_ylim(top=2 * top["n_params"])
+    enlarge(axes)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=LARGE - 1)
     return figure
 
 

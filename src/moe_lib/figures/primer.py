@@ -11,9 +11,11 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from moe_lib.figures.style import (
     ACCENT,
     INK,
+    LARGE,
     MUTED,
     budget_label,
     count_axis,
+    enlarge,
     new_figure,
     ordered_colours,
     short_count,
@@ -21,7 +23,6 @@ from moe_lib.figures.style import (
 from moe_lib.laws.optimum import Budget
 
 DENSE = 0.0
-LARGE = 12.5  # points; four panels side by side stay legible on a phone
 TERMS = {"e": ("no model avoids it, e", "#d5d9e0"), "b": ("too few tokens, b / $D^β$", "#9cc4de")} | {
     "a": ("too small a model, a / $N^α$", "#6a4c93")
 }
@@ -38,8 +39,7 @@ def valley_in_steps(budget: Budget, sizes: Sequence[float]) -> Figure:
     best = float(budget.best_size(DENSE))
     line = np.geomspace(min(sizes) / 1.4, max(sizes) * 1.4, 200)
     for axes, title, shown in zip(grid.flat, titles, (1, 3, len(sizes), len(sizes)), strict=True):
-        axes.set_title(title, fontsize=LARGE)
-        axes.tick_params(labelsize=LARGE)
+        axes.set_title(title)
         for i in range(shown):
             axes.plot(sizes[i], losses[i], "o", color=INK, ms=6, zorder=3)
         for i in range(shown if shown < len(sizes) else 0):
@@ -50,13 +50,14 @@ def valley_in_steps(budget: Budget, sizes: Sequence[float]) -> Figure:
     _note(last, best, float(budget.loss(best, DENSE)), f"N* = {short_count(best)}", ACCENT)
     for axes in grid[1]:
         count_axis(axes.xaxis, "parameters N")
-        axes.xaxis.label.set_fontsize(LARGE)
     for axes in grid.flat:
         axes.xaxis.set_major_locator(FixedLocator([1e8, 3e8, 1e9, 3e9, 1e10]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlim=(line[0], line[-1]), ylim=(losses.min() - 0.17, losses.max() + 0.06))
     for axes in grid[:, 0]:
-        axes.set_ylabel("loss L (nats per token)", fontsize=LARGE)
+        axes.set_ylabel("loss L (nats per token)")
+    for axes in grid.flat:
+        enlarge(axes)
     return figure
 
 

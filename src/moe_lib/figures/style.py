@@ -36,6 +36,8 @@ ACCENT = "#b8326a"  # the main point
 
 LOSS_LABEL = "held-out loss L (nats per token)"
 
+LARGE = 12.5  # points; for a full figure that has to stay legible on a phone
+
 # Inches. A full figure is as wide as the text on the page, and stays legible at half that width on a phone.
 WIDTHS = {"full": 6.6, "half": 3.9}
 HEIGHTS = {"full": 3.8, "half": 3.2}
@@ -96,6 +98,13 @@ def new_figure(
     """An empty figure of a standard width with its axes; `height` in inches, `subplots` as `Figure.subplots`."""
     figure = Figure(figsize=(WIDTHS[width], height or HEIGHTS[width]), layout="constrained")
     return figure, figure.subplots(rows, columns, **subplots)
+
+
+def enlarge(axes: Axes) -> None:
+    """Set title, labels and ticks of a panel, once they are there, to the large size."""
+    for words in (axes.title, axes._left_title, axes.xaxis.label, axes.yaxis.label):  # type: ignore[attr-defined]
+        words.set_fontsize(LARGE)
+    axes.tick_params(labelsize=LARGE)
 
 
 def sparsity_color(sparsity: float) -> str:
