@@ -185,19 +185,19 @@ def fit_table(table: pd.DataFrame, request: Request, progress: Callable[[int], N
         weights=_weights(rows, request),
         polishes=request.polishes,
     )
-    drawn = None
+    resamples = None
     if request.resamples:
         workers = request.workers if request.resamples >= FEW_RESAMPLES else 1
-        drawn = bootstrap(fitted, request.resamples, request.seed, labels, workers, progress)
+        resamples = bootstrap(fitted, request.resamples, request.seed, labels, workers, progress)
         notes += _of_few(request.resamples, request.level)
-    known = known_sides(fitted, drawn, request.level)
+    known = known_sides(fitted, resamples, request.level)
     if grid is not None:
         notes.insert(0, _table2_note(fitted))
     notes += _of_the_search(fitted)
     notes += [f"the term of {name} adds nothing and was dropped: {name} = 0" for name in sorted(idle_terms(fitted))]
     notes += [_sentence(name, one) for name, one in known.items() if one.reason]
-    held_out = _held_out(fitted, drawn, runs.columns[out], request.level) if out.any() else None
-    return Report(request, fitted, drawn, known, tuple(notes), rows, columns, held_out)
+    held_out = _held_out(fitted, resamples, runs.columns[out], request.level) if out.any() else None
+    return Report(request, fitted, resamples, known, tuple(notes), rows, columns, held_out)
 
 
 def _table2_note(fitted: Fit) -> str:
@@ -248,14 +248,14 @@ def _weights(rows: pd.DataFrame, request: Request) -> Array | None:
     return np.asarray(weights / weights.mean())
 
 
-def _held_out(fitted: Fit, drawn: Resamples | None, runs: pd.DataFrame, level: float) -> dict[str, float]:
+def _held_out(fitted: Fit, resamples: Resamples | None, runs: pd.DataFrame, level: float) -> dict[str, float]:
     """Error of the law on runs that it was not fitted to, in log loss."""
     inputs = {name: runs[name].to_numpy() for name in fitted.law.form.inputs}
     observed = runs[fitted.law.form.target].to_numpy()
     error = np.log(fitted.law.loss(**inputs) / observed)
     found = {"n": len(runs), "rmse": float(np.sqrt(np.mean(error**2))), "bias": float(error.mean())}
-    if drawn is not None:
-        low, high = drawn.predict(level, **inputs)
+    if resamples is not None:
+        low, high = resamples.predict(level, **inputs)
         found["in_interval"] = float(np.mean((low <= observed) & (observed <= high)))
     return found
 

@@ -33,6 +33,6 @@ def lowest_cells(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.loc[cells.groupby("S")["L"].idxmin()]
 
 
-def share_monotone(again: Sequence[pd.DataFrame]) -> float:
+def share_monotone(tables: Sequence[pd.DataFrame]) -> float:
     """Share of tables of optima in which the loss falls at every step from one sparsity to the next."""
-    return sum(bool((table["L"].diff().dropna() < 0).all()) for table in again) / len(again)
+    return sum(bool((table["L"].diff().dropna() < 0).all()) for table in tables) / len(tables)

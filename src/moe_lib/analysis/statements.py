@@ -65,14 +65,14 @@ def sparsity_trend(surface: Surface, sizes: Sequence[float]) -> float:
 BEST_SIZE, FIXED_SIZE = "Section 2.1, Figures 1 to 3", "Section 2.2, Figures 2 and 4"
 SECTION_2 = (
     Statement("at every S the loss is a valley in log N", "Section 2, Figure 1", "N", "sparsities", least_bend, 1,
-              "nats a squared e-fold of N, the flattest S"),
-    Statement("N* rises with S", BEST_SIZE, "N", "sparsities", size_trend, 1, "e-folds of N* an e-fold of 1/(1-S)"),
+              "nats per squared e-fold of N, the flattest S"),
+    Statement("N* rises with S", BEST_SIZE, "N", "sparsities", size_trend, 1, "e-folds of N* per e-fold of 1/(1-S)"),
     Statement("N_a* falls with S", BEST_SIZE, "Na", "sparsities", size_trend, -1,
-              "e-folds of N_a* an e-fold of 1/(1-S)"),
-    Statement("L* falls with S", BEST_SIZE, "N", "sparsities", loss_trend, -1, "nats an e-fold of 1/(1-S)"),
+              "e-folds of N_a* per e-fold of 1/(1-S)"),
+    Statement("L* falls with S", BEST_SIZE, "N", "sparsities", loss_trend, -1, "nats per e-fold of 1/(1-S)"),
     Statement("at fixed N the loss is a valley in S", FIXED_SIZE, "N", "sizes", sparsity_bend, 1,
-              "nats a squared e-fold of 1/(1-S), the flattest N"),
-    Statement("S* rises with N", FIXED_SIZE, "N", "sizes", sparsity_trend, 1, "e-folds of 1/(1-S*) an e-fold of N"),
+              "nats per squared e-fold of 1/(1-S), the flattest N"),
+    Statement("S* rises with N", FIXED_SIZE, "N", "sizes", sparsity_trend, 1, "e-folds of 1/(1-S*) per e-fold of N"),
 )  # fmt: skip
 
 

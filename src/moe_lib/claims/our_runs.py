@@ -133,7 +133,7 @@ class Runs:
         def made() -> Optima:
             surface = self.surface(flops, column, degrees, null)
             sparsities = sorted(self.cells[flops]["S"].unique())
-            drawn = [one.best_size(sparsities) for one in surface.again]
+            drawn = [one.best_size(sparsities) for one in surface.refits]
             at = surface.fitted.best_size(sparsities)
             return Optima(
                 np.array(sparsities),
@@ -194,7 +194,7 @@ class Runs:
             def best(one: Surface) -> Array:
                 return np.asarray(feature("S", one.best_sparsity(sizes)["S"]))
 
-            return best(surface.fitted), np.stack([best(one) for one in surface.again])
+            return best(surface.fitted), np.stack([best(one) for one in surface.refits])
 
         return self._once(("best sparsity", flops, column, degrees, null, sizes), made)
 

@@ -54,7 +54,7 @@ class Surface:
     def best_sparsity(self, n_params: Iterable[float]) -> pd.DataFrame:
         """Sparsity with the lowest loss at each size: columns N (or Na), S, L and `place`.
 
-        As `best_size`; `dense` is a vertex below S = 0, where the dense model is best.
+        As `best_size`; `dense` is a vertex below S = 0: the dense model is best.
         """
         rows = []
         for n in n_params:

@@ -20,12 +20,12 @@ SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
 SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one active expert in a billion
 TINY = 1e4  # active parameters; smaller models are not language models
 NEAR = 1e-6  # relative distance within which a value is at a limit
-INDIFFERENCE = 0.01  # nats a token
+INDIFFERENCE = 0.01  # nats per token
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """A model that a law recommends; counts as floats, loss in nats a token.
+    """A model that a law recommends; counts as floats, loss in nats per token.
 
     `band` is the range of sparsity that stays within 0.01 nats of the optimum (its size free to follow unless it was
     fixed); `warnings` says how the law is used outside its data.

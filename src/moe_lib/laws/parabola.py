@@ -38,16 +38,16 @@ def parabolas(
             raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
         best = vertex_of(n, y)
         if noise is None:
-            drawn = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
-            again = [vertex_of(n[d], y[d]) for d in drawn]
+            resampled = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
+            vertices = [vertex_of(n[d], y[d]) for d in resampled]
         else:
-            again = [vertex_of(n, best.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
-        low, high = interval([(v.at, v.loss) for v in again or [best]], level)
+            vertices = [vertex_of(n, best.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
+        low, high = interval([(v.at, v.loss) for v in vertices or [best]], level)
         rows.append(
             where
             | {"n": len(n), size: np.exp(best.at), "L": best.loss, "curvature": best.curvature}
             | {"low": np.exp(low[0]), "high": np.exp(high[0]), "L_low": low[1], "L_high": high[1]}
-            | {"bracketed": sum(v.place == "inside" for v in again) / max(len(again), 1), "place": best.place}
+            | {"bracketed": sum(v.place == "inside" for v in vertices) / max(len(vertices), 1), "place": best.place}
         )
     return pd.DataFrame(rows)
 

@@ -22,7 +22,7 @@ class ResampledSurface:
     """A surface and its refits, one per resample of the cells."""
 
     fitted: Surface
-    again: tuple[Surface, ...]
+    refits: tuple[Surface, ...]
 
     def best_size(self, sparsity: Iterable[float]) -> pd.DataFrame:
         """`Surface.best_size` with 95 % intervals of the size (`low`, `high`) and of its loss (`L_low`, `L_high`).
@@ -39,18 +39,18 @@ class ResampledSurface:
 
     def share(self, holds: Callable[[Surface], bool]) -> float:
         """Share of the refits for which a statement holds."""
-        return float(np.mean([holds(surface) for surface in self.again]))
+        return float(np.mean([holds(surface) for surface in self.refits]))
 
     def interval(self, number: Callable[[Surface], float]) -> tuple[float, float, float]:
         """A number of the surface, with the ends of its 95 % interval."""
-        low, high = interval(np.array([number(surface) for surface in self.again]))
+        low, high = interval(np.array([number(surface) for surface in self.refits]))
         return float(number(self.fitted)), float(low), float(high)
 
     def _with_intervals(self, optima: Callable[[Surface], pd.DataFrame], column: str) -> pd.DataFrame:
-        drawn = [optima(surface) for surface in self.again]
-        low, high = interval(np.stack([table[column].to_numpy(float) for table in drawn]))
-        loss_low, loss_high = interval(np.stack([table["L"].to_numpy(float) for table in drawn]))
-        inside = np.mean([table["place"].to_numpy() == "inside" for table in drawn], axis=0)
+        tables = [optima(surface) for surface in self.refits]
+        low, high = interval(np.stack([table[column].to_numpy(float) for table in tables]))
+        loss_low, loss_high = interval(np.stack([table["L"].to_numpy(float) for table in tables]))
+        inside = np.mean([table["place"].to_numpy() == "inside" for table in tables], axis=0)
         return optima(self.fitted).assign(low=low, high=high, L_low=loss_low, L_high=loss_high, bracketed=inside)
 
 
@@ -60,11 +60,11 @@ def resample_surface(
     """Fit Eq. 8 to the runs of one budget (columns N or Na, S, L), and again to cells drawn with replacement."""
     rng = np.random.default_rng(seed)
     cells = [np.asarray(rows) for rows in table.groupby([size, "S"]).indices.values()]
-    again = []
+    refits = []
     for _ in range(resamples):
-        drawn = np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))])
-        again.append(fit_surface(table.iloc[drawn], degrees, size))
-    return ResampledSurface(fit_surface(table, degrees, size), tuple(again))
+        resample = np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))])
+        refits.append(fit_surface(table.iloc[resample], degrees, size))
+    return ResampledSurface(fit_surface(table, degrees, size), tuple(refits))
 
 
 def without_effect(
@@ -83,9 +83,9 @@ def without_effect(
     """
     rng = np.random.default_rng(seed)
     flat = table.assign(L=table.groupby("shape")["L"].transform("mean"))
-    drawn = (flat.assign(L=flat["L"] + noise * rng.standard_normal(len(flat))) for _ in range(draws))
+    tables = (flat.assign(L=flat["L"] + noise * rng.standard_normal(len(flat))) for _ in range(draws))
     return ResampledSurface(
-        fit_surface(flat, degrees, size), tuple(fit_surface(again, degrees, size) for again in drawn)
+        fit_surface(flat, degrees, size), tuple(fit_surface(table, degrees, size) for table in tables)
     )
 
 

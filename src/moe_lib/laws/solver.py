@@ -18,7 +18,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.polish import Search, one_thread, polish
 from moe_lib.laws.projection import FLOOR, cells_of, project, spread_out
 
-POLISHES, MOST_POLISHES = 16, 64  # of 300 runs and more, and of few runs, where a search costs less
+POLISHES, MOST_POLISHES = 16, 64  # for 300 runs and more, and for few runs, for which a search costs less
 ENOUGH, PATIENCE = (
     3,
     4,
@@ -180,8 +180,8 @@ def check_reproduced(law: Law, columns: Columns, problem: Problem, minimum: floa
     with np.errstate(all="ignore"):
         predicted = law.loss(**{name: columns[name] for name in law.form.inputs})
         residuals = problem.residuals_of(predicted)
-        again = float(problem.weights @ problem.objective.rho(residuals))
-    if not abs(again - minimum) <= REPRODUCED * minimum + NOTHING:
+        printed = float(problem.weights @ problem.objective.rho(residuals))
+    if not abs(printed - minimum) <= REPRODUCED * minimum + NOTHING:
         raise InputError(
             f"{law.form.name}: the coefficients of the best fit leave the range of floating-point numbers, so that "
             f"they would not reproduce its objective ({minimum:.6g}); narrow the bounds of its exponents"

@@ -158,10 +158,10 @@ def _intervals(
 ) -> dict[str, tuple[float, float]] | None:
     """Percentiles over resampled laws of each one's optimum, and of the loss of this plan under each."""
     rows = [
-        (own[1], own[0], float(again.loss(n, s)))
+        (own[1], own[0], float(refit.loss(n, s)))
         for law in resampled
-        for again in [replace(question, law=law)]
-        for own in [again.solve()]
+        for refit in [replace(question, law=law)]
+        for own in [refit.solve()]
     ]
     if not rows:
         return None
