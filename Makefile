@@ -2,7 +2,7 @@
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kills, fuzz, sanitizers                  make gpu     tests that need a CUDA device
-# make portable  laws, chapters and kernels as on other machines (make portable MACHINES="blas-zen torch-avx2")
+# make portable  laws, chapters, models and kernels as on other machines (MACHINES="blas-zen torch-avx2" or "--list")
 # make pins    versions of .venv's packages, hashes    make picture the README's figure
 # Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
 

@@ -1,4 +1,4 @@
-"""make portable: a machine that cannot be imitated is skipped in sight, and one that fails is a failure."""
+"""make portable: a machine that cannot be imitated is skipped with a reason, and one that fails is a failure."""
 
 import sys
 
@@ -18,9 +18,9 @@ def test_a_skipped_machine_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machines = {
-        "here": Machine(lambda: True),
-        "feature": Machine(lambda: False, "a feature of no processor"),
-        "program": Machine(lambda: False, programs=(("no-such-program", "its-package"), ("sh", "dash"))),
+        "here": Machine("a check", lambda: True),
+        "feature": Machine("a check", lambda: False, "a feature of no processor"),
+        "program": Machine("a check", lambda: False, programs=(("no-such-program", "its-package"), ("sh", "dash"))),
     }
     assert tried(machines, monkeypatch) == 0
     said = capsys.readouterr().out
@@ -32,7 +32,7 @@ def test_a_skipped_machine_says_what_to_install(
 def test_a_machine_that_fails_is_a_failure_unless_it_was_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    machines = {"good": Machine(lambda: True), "bad": Machine(lambda: False)}
+    machines = {"good": Machine("a check", lambda: True), "bad": Machine("a check", lambda: False)}
     assert tried(machines, monkeypatch) == 1
     assert "bad              FAILS" in capsys.readouterr().out
     assert tried(machines, monkeypatch, "good") == 0
@@ -46,3 +46,17 @@ def test_an_environment_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) 
     assert portable._run({"OPENBLAS_CORETYPE": "Haswell"}, ["-c", kind.format("Haswell")])
     assert portable._run({"OPENBLAS_CORETYPE": ""}, ["-c", kind.format(None)])
     assert not portable._run({}, ["-c", "pass"], ["-c", kind.format("Haswell")])
+
+
+def test_a_list_says_what_each_machine_checks_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machines = {
+        "here": Machine("laws on Zen", lambda: pytest.fail("it ran")),
+        "program": Machine("kernels by Clang", lambda: pytest.fail("it ran"), programs=(("no-such-program", "clang"),)),
+    }
+    assert tried(machines, monkeypatch, "--list") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "here             laws on Zen",
+        "program          kernels by Clang; missing here; apt-get install clang",
+    ]

@@ -1,4 +1,4 @@
-"""Public data that are fetched: the pinned file or none."""
+"""Fetched public data: the pinned file, or nothing."""
 
 import hashlib
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_the_pinned_file_is_brought_from_the_first_place_that_has_it(place: Path
 def test_another_file_is_refused_and_nothing_is_left(place: Path, tmp_path: Path) -> None:
     place.write_bytes(b"N,D,L\n1,2,3\n")
     target = tmp_path / "epoch.csv"
-    assert "is another file" in public_data.fetch(target, (place.as_uri(),))
+    assert "is not the file pinned" in public_data.fetch(target, (place.as_uri(),))
     assert not target.exists()
 
 

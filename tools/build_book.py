@@ -1,7 +1,7 @@
-"""Build the book: lay MathJax beside the pages, forget stale results, execute, render.
+"""Build the book: copy MathJax into the site, drop stale results, execute, render.
 
-A page's cached results are keyed on its own cells alone, so that a change in the library or in the ledger would
-leave old numbers standing. The cache is therefore dropped whenever any file that a chapter computes from has moved.
+A page's cached results are keyed on its own cells alone, so a change in the library or in the ledger would leave old
+numbers on the page. The cache is therefore dropped whenever a file that a chapter computes from has changed.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "constraints.txt")
 
 
 def fingerprint(root: Path = ROOT) -> str:
-    """SHA-256 over names and contents of all that the chapters compute from, in sorted order."""
+    """SHA-256 over names and contents of everything that the chapters compute from, in sorted order."""
     digest = hashlib.sha256()
     for source in SOURCES:
         place = root / source
@@ -30,7 +30,7 @@ def fingerprint(root: Path = ROOT) -> str:
 
 
 def drop_stale_results(root: Path = ROOT) -> bool:
-    """Remove cached results and pages if the fingerprint moved since they were made; tell whether it did."""
+    """Remove cached results and pages if the fingerprint has changed since they were made; returns whether it has."""
     build, now = root / "_build", fingerprint(root)
     key = build / ".fingerprint"
     if key.exists() and key.read_text() == now:
@@ -45,7 +45,7 @@ def drop_stale_results(root: Path = ROOT) -> bool:
 def lay_mathjax(target: Path = BUILD / "vendor" / "tex-svg.js") -> None:
     """Copy MathJax (with its glyphs inside) from the installed package into a static folder of the site.
 
-    Hosts are taken out: code that this site does not use would load speech and menus from elsewhere.
+    Addresses of hosts are removed: code that this site does not use would load speech and menus from elsewhere.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     script = files("mathjax").joinpath("static/mathjax/es5/tex-svg.js").read_bytes()
@@ -55,7 +55,7 @@ def lay_mathjax(target: Path = BUILD / "vendor" / "tex-svg.js") -> None:
 def main() -> int:
     """Build with every warning an error; the exit code is Jupyter Book's."""
     if drop_stale_results():
-        print("library, ledger or pins moved (or first build): every chapter is executed anew", flush=True)
+        print("library, ledger or pins have changed (or first build): executing every chapter", flush=True)
     lay_mathjax()
     command = [
         str(Path(sys.executable).with_name("jupyter-book")),

@@ -1,8 +1,8 @@
-"""Chapters as executable things: turn them into notebooks, record their checked outputs, compare with the record.
+"""Executes chapters: turns them into notebooks, records their checked outputs, and compares them with the record.
 
-A chapter is a text notebook without outputs. What it must print stands in book/recorded/<chapter>.json, one entry
-for each cell tagged `nbval-check-output`: the cell's first line and the lines it printed or displayed as a table.
-Outputs are compared as numbers (tools/outputs.py), here and where nbval runs the chapters.
+A chapter is a text notebook without outputs. book/recorded/<chapter>.json records what it must print, one entry for
+each cell tagged `nbval-check-output`: the cell's first line and the lines that it printed or displayed as a table.
+Outputs are compared as numbers (tools/outputs.py), here and when nbval runs the chapters.
 
     python tools/chapters.py notebooks DIR    # .ipynb files with recorded outputs inside, for pytest --nbval-lax
     python tools/chapters.py verify [CHAPTER ...]
@@ -33,7 +33,7 @@ Record = list[dict[str, object]]
 
 
 def chapters(root: Path = ROOT) -> list[Path]:
-    """The pages of the table of contents that hold code, in reading order."""
+    """The pages of the table of contents that have code, in reading order."""
     pages = [root / f"{page}.md" for page in page_names(root)]
     return [page for page in pages if "{code-cell}" in page.read_text(encoding="utf-8")]
 
@@ -128,7 +128,7 @@ def write_notebook(chapter: Path, folder: Path) -> None:
     if len(cells) != len(recorded):
         sys.exit(f"{chapter.name}: {len(cells)} checked cells, {len(recorded)} recorded; run make record")
     for cell, entry in zip(cells, recorded, strict=True):
-        cell.execution_count = 1  # nbval takes a cell without a number as never run
+        cell.execution_count = 1  # nbval treats a cell without a number as never run
         cell.outputs = [new_output("stream", name="stdout", text=_text(entry))]  # type: ignore[no-untyped-call]
     nbformat.write(notebook, folder / f"{chapter.stem}.ipynb")  # type: ignore[no-untyped-call]
 
@@ -146,7 +146,7 @@ def verify(pages: list[Path]) -> int:
 
 
 def record(pages: list[Path]) -> int:
-    """Execute chapters and write down what their checked cells print."""
+    """Execute chapters and record what their checked cells print."""
     for page in pages:
         entries = record_of(execute(page))
         path = record_path(page)

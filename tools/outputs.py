@@ -1,7 +1,7 @@
-"""Printed outputs compared as numbers, so that a record made on one machine holds on another.
+"""Compares printed outputs as numbers, so that a record made on one machine holds on another.
 
 The text between numbers has to be equal, up to blanks. Each number may differ by one and a half units of its last
-printed digit: enough for a digit that rounds the other way, too little for the next but one. A cell that needs more
+printed digit: enough for a digit that rounds the other way, too little for a difference of two. A cell that needs more
 says so in its metadata, with the reason:
 
     compare:
@@ -30,7 +30,7 @@ PLACE = "\0"
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a cell's output may be from its record; the defaults are those of a cell that names nothing."""
+    """How much a cell's output may differ from its record; by default, the tolerance of a cell that names none."""
 
     units: float = 1.5
     inside: str = ""
@@ -39,7 +39,7 @@ class Tolerance:
 
     @classmethod
     def of(cls, metadata: Mapping[str, object]) -> "Tolerance":
-        """What a cell's metadata allow. Raises `ValueError` for an unknown key or without a reason."""
+        """The tolerance in a cell's metadata. Raises `ValueError` for an unknown key or without a reason."""
         named = metadata.get("compare", {})
         if not isinstance(named, Mapping):
             raise ValueError(f"compare = {named!r} has to be a mapping")
@@ -51,7 +51,7 @@ class Tolerance:
 
 
 def differences(found: str, recorded: str, tolerance: Tolerance = Tolerance()) -> list[str]:
-    """The lines of an output that do not agree with their record, as `-recorded`, `+found` and why; empty if all do."""
+    """The lines of an output that differ from their record, as `-recorded`, `+found` and why; empty if none does."""
     messages = []
     for then, now in zip_longest(recorded.splitlines(), found.splitlines()):
         if then is None or now is None:
@@ -62,7 +62,7 @@ def differences(found: str, recorded: str, tolerance: Tolerance = Tolerance()) -
 
 
 def _why_not(now: str, then: str, tolerance: Tolerance) -> str:
-    """Why a line does not agree with its record; empty if it does."""
+    """Why a line differs from its record; empty if it agrees."""
     if _words(now, tolerance.either) != _words(then, tolerance.either):
         return "the text differs"
     loose = [match.span() for match in re.finditer(tolerance.inside, then)] if tolerance.inside else [(0, len(then))]
@@ -75,7 +75,7 @@ def _why_not(now: str, then: str, tolerance: Tolerance) -> str:
 
 
 def _words(line: str, either: tuple[str, ...]) -> str:
-    """What a line says apart from its numbers, the blanks beside them, and which of some words it uses."""
+    """A line without its numbers and the blanks beside them, and with exchangeable words made equal."""
     text = re.sub(rf"\s*{PLACE}\s*", PLACE, NUMBER.sub(PLACE, line))
     if either:
         text = re.sub(rf"\b(?:{'|'.join(map(re.escape, either))})\b", either[0], text)

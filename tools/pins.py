@@ -1,8 +1,8 @@
 """Pin every package: its version in constraints.txt, and in requirements/ the SHA-256 of each of its files.
 
-`all.txt` is what the extras train, book and dev need, on Linux and macOS, but for torch. `torch.txt` is torch as the
-default index has it, on Linux with CUDA's libraries. `torch-cpu.txt` is the build without them, from an index of its
-own that $TORCH_CPU_INDEX names; without that variable the file is left as it is. Installed by `make setup`.
+`all.txt` is what the extras train, book and dev need on Linux and macOS, without torch. `torch.txt` is torch from the
+default index, on Linux with CUDA's libraries. `torch-cpu.txt` is the build without them, from a separate index that
+$TORCH_CPU_INDEX names; without that variable the file is left as it is. `make setup` installs these files.
 """
 
 import os
@@ -21,14 +21,14 @@ UV = ("uv", "pip", "compile", "-", "--quiet", "--universal", "--generate-hashes"
 
 
 def freeze() -> None:
-    """Versions of what is installed. A local build tag (torch's +cpu) is dropped: a pin has to fit every machine."""
+    """Write the installed versions. A local build tag (torch's +cpu) is dropped: a pin has to fit every machine."""
     command = [sys.executable, "-m", "pip", "freeze", "--exclude-editable", "--exclude", "uv"]
     frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (ROOT / "constraints.txt").write_text(re.sub(r"\+[a-z0-9]+$", "", frozen, flags=re.MULTILINE))
 
 
 def compiled(requirements: str, *options: str) -> list[str]:
-    """Requirements with all that they need, each with the hashes of its files, as uv resolves them."""
+    """Requirements and their dependencies, each with the hashes of its files, as uv resolves them."""
     command = [sys.executable, "-m", *UV, "--python-version", PYTHON, *options]
     text = subprocess.run(command, input=requirements, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     return re.split(r"\n(?=\S)", text.replace(f" ; {MARKER}", "").replace(f"{MARKER} and ", "").strip())
@@ -40,7 +40,7 @@ def everything() -> Iterator[str]:
 
 
 def write(name: str, what: str, requirements: list[str]) -> None:
-    """A file of requirements, under a line that says what it is."""
+    """Write a file of requirements, under a line that describes it."""
     (FOLDER / name).write_text("\n".join([f"# {what}; written by make pins", *requirements, ""]))
 
 
@@ -55,7 +55,7 @@ def main() -> None:
         only = compiled(f"torch=={version}+cpu\n", "--no-deps", "--default-index", index)
         write("torch-cpu.txt", "torch without CUDA, from the index of its CPU builds", only)
     elif f"torch=={version}+cpu" not in (FOLDER / "torch-cpu.txt").read_text():
-        sys.exit(f"requirements/torch-cpu.txt is not of torch {version}: set TORCH_CPU_INDEX and run this again")
+        sys.exit(f"requirements/torch-cpu.txt is not for torch {version}: set TORCH_CPU_INDEX and run this again")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bring the public data that may not be kept in this repository, checked by hash (experiments/public/README.md)."""
+"""Fetch the public data that may not be kept in this repository, checked by hash (experiments/public/README.md)."""
 
 import hashlib
 import sys
@@ -24,7 +24,7 @@ def is_the_file(content: bytes) -> bool:
 
 
 def fetch(target: Path = TARGET, places: tuple[str, ...] = PLACES) -> str:
-    """Bring the file to `target` unless it is there; empty, or why it cannot be brought."""
+    """Fetch the file to `target` unless it is there; returns an empty string, or why it cannot be fetched."""
     if target.exists() and is_the_file(target.read_bytes()):
         return ""
     problems = []
@@ -39,7 +39,7 @@ def fetch(target: Path = TARGET, places: tuple[str, ...] = PLACES) -> str:
             with whole_file(target) as temporary:
                 temporary.write_bytes(content)
             return ""
-        problems.append(f"{place}: is another file than the one pinned by its hash")
+        problems.append(f"{place}: is not the file pinned by its hash")
     return "; ".join(problems)
 
 
