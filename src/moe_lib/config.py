@@ -62,7 +62,7 @@ class Config(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e12 is a number, as in YAML 1.2, while PyYAML's is a string, and nothing contains itself."""
+    """Safe YAML in which 1e12 is a number (as in YAML 1.2; PyYAML reads a string) and nothing contains itself."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; `YAMLError` if it gives a name twice."""
@@ -74,11 +74,11 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
     def construct_whole_sequence(self, node: yaml.SequenceNode) -> list[Any]:
-        """The list of a node with all that is in it."""
+        """The list of a node with all its items."""
         return list(self.construct_sequence(node, deep=True))
 
 
-# Whole at once, and not filled later: what contains itself is an error of YAML then.
+# Built at once instead of filled later, so that a list that contains itself is a YAML error.
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_mapping)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_whole_sequence)
 _Loader.add_implicit_resolver(
@@ -95,7 +95,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except InputError:
         raise
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        # PyYAML's constructors raise what they stumble over, such as KeyError for `!!bool x`.
+        # PyYAML's constructors raise errors of many kinds, such as KeyError for `!!bool x`.
         raise InputError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")

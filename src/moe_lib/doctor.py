@@ -42,7 +42,7 @@ def examine() -> Iterator[Finding]:
     if "torch" not in missing:
         yield from _torch()
     yield Finding("Slurm", shutil.which("sbatch") or "no sbatch; moe-lib sweep trains on this machine")
-    if not EXPERIMENTS.is_dir():  # what follows is for a checkout
+    if not EXPERIMENTS.is_dir():  # the rest is for a checkout
         return
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     yield Finding("browser", browser or "neither chromium nor google-chrome; only make browser needs one")

@@ -9,7 +9,7 @@ LONGEST = 1_000  # characters of a message
 
 
 class InputError(ValueError):
-    """Raised where an invalid value enters; one sentence that names the field, the value and what is allowed.
+    """Raised for an invalid value; one sentence that names the field, the value and what is allowed.
 
     The command line prints it on standard error and exits with 2, without a traceback.
     """
@@ -27,7 +27,7 @@ def sentence(error: InputError | OSError) -> str:
 
 
 def plain(text: str) -> str:
-    """A text as one line of bearable length: what cannot be printed as escapes, the middle of a long one left out."""
+    """A text as one line of limited length: unprintable characters become escapes, a long text loses its middle."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
     return escaped(text)

@@ -1,4 +1,4 @@
-"""Reading foreign files: regular, of a bearable size, UTF-8, strict JSON; anything else is an `InputError`."""
+"""Reading foreign files: regular, of a limited size, UTF-8, strict JSON; anything else is an `InputError`."""
 
 import gzip
 import io

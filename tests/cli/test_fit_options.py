@@ -92,7 +92,7 @@ def test_what_is_asked_beside_the_fit_comes_beside_the_contract(fit: Fitted) -> 
     assert found["condition_number"] > 1
 
 
-def test_an_asymmetric_loss_lets_undertrained_runs_lie_above(fit: Fitted, folder: Path) -> None:
+def test_an_asymmetric_loss_lets_undertrained_runs_be_above(fit: Fitted, folder: Path) -> None:
     runs = pd.read_csv(folder / "runs.csv")
     runs.loc[::3, "L"] *= 1.1  # stopped early
     runs.to_csv(folder / "stopped.csv", index=False)
@@ -169,7 +169,7 @@ def test_files_of_others_are_not_written_over(fit: Fitted, folder: Path) -> None
     (folder / "mine" / "residuals.png").write_text("mine")
     with pytest.raises(InputError, match=r"notes\.json: exists and is not a saved fit"):
         fit("--out", folder / "notes.json")
-    with pytest.raises(InputError, match=r"has a residuals\.png of others; choose another folder"):
+    with pytest.raises(InputError, match=r"has a residuals\.png that moe-lib did not write; choose another folder"):
         fit("--plot", folder / "mine")
     assert [path.read_text() for path in (folder / "notes.json", folder / "mine" / "residuals.png")] == ["mine"] * 2
     assert len(list((folder / "mine").iterdir())) == 1

@@ -1,4 +1,4 @@
-"""A corpus is built whole, verified when it stands, and refused when it does not fit."""
+"""A corpus is built whole, verified if it exists, and refused if it does not match."""
 
 import hashlib
 import json
@@ -63,7 +63,7 @@ def test_two_builds_have_one_digest(tmp_path: Path) -> None:
     assert prepare(folder, 300, tmp_path / "a").digest == prepare(folder, 300, tmp_path / "b").digest
 
 
-def test_a_corpus_that_stands_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_corpus_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = str(texts(tmp_path / "text"))
     first = prepare(folder, 300, tmp_path)
     monkeypatch.setattr(build, "train_tokenizer", lambda *_: pytest.fail("built again"))
@@ -83,11 +83,11 @@ def test_a_corpus_built_anew_leaves_one_whose_name_begins_with_its_own(tmp_path:
     ours = texts(tmp_path / "text")
     old = prepare(str(ours), 300, tmp_path)
     other = str(texts(tmp_path / f"{old.name}-300"))
-    standing = prepare(other, 300, tmp_path)
+    existing = prepare(other, 300, tmp_path)
     (ours / "000.txt").write_text("something else entirely")
     prepare(str(ours), 300, tmp_path)
     assert not old.root.exists()
-    assert open_corpus(other, 300, tmp_path).digest == standing.digest
+    assert open_corpus(other, 300, tmp_path).digest == existing.digest
 
 
 def test_an_interrupted_build_leaves_the_old_corpus_intact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_a_corpus_that_is_not_prepared_names_the_command(tmp_path: Path) -> None
 
 
 def test_jsonl_rows_are_documents(tmp_path: Path) -> None:
-    rows = [{"text": f"row {number} tells of {number * 11}", "meta": "{}"} for number in range(40)]
+    rows = [{"text": f"row {number} is about {number * 11}", "meta": "{}"} for number in range(40)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (part,) = prepare(str(tmp_path / "rows.jsonl"), 300, tmp_path).manifest.slices
     assert part.n_documents == 40
@@ -202,7 +202,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     folder = texts(tmp_path / "text")
     (tmp_path / "secret.txt").write_text("not meant")
     (folder / "link.txt").symlink_to("../secret.txt")
-    with pytest.raises(InputError, match=r"has a link to what is outside of it, .*link\.txt"):
+    with pytest.raises(InputError, match=r"has a link out of it, .*link\.txt"):
         prepare(str(folder), 300, tmp_path)
     (folder / "link.txt").unlink()
     (folder / "within.txt").symlink_to("000.txt")

@@ -56,7 +56,7 @@ def optimum(
         n_params=params,
         max_params=max_params,
         sparsity=sparsity,
-        convention=cast(Convention, convention),  # checked where it is used
+        convention=cast(Convention, convention),  # `optimum` checks it
     )
     if as_json:
         print(json.dumps(asdict(found), indent=2, allow_nan=False))

@@ -136,7 +136,7 @@ def _show(plans: "list[Plan]") -> None:
             why = "--bootstrap 200 gives them" if one.law == "ours" else "its source prints no joint uncertainty"
             print(f"{one.law}: no intervals; {why}")
     if len(plans) > 1:
-        print("laws speak of different texts and tokenizers: compare their models, not their losses")
+        print("the laws are fitted to different texts and tokenizers: compare their models, not their losses")
 
 
 def _rows(one: "Plan") -> list[list[tuple[str, str]]]:

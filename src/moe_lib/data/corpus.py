@@ -123,7 +123,7 @@ class TokenCorpus:
         return read_tokenizer(self.root / "tokenizer.json")
 
     def opened(self) -> "TokenCorpus":
-        """This corpus with all its files open, so that a run ends on what it began with: a build removes old tokens."""
+        """This corpus with all its files open, so that a run keeps its tokens even if a new build removes them."""
         _ = self.train, self.heldout, self.heldout_documents, self.tokenizer
         return self
 

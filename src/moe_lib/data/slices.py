@@ -111,13 +111,11 @@ def path_slices(path: Path) -> list[TextSlice]:
 
 
 def _texts_below(folder: Path) -> list[Path]:
-    """Files of text in a folder, in order; `InputError` for a link out of it, which may lead to anything."""
+    """Files of text in a folder, in order; `InputError` for a link out of the folder, which may lead anywhere."""
     files = []
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-            raise InputError(
-                f"corpus = '{folder}' has a link to what is outside of it, {path}; put the text itself there"
-            )
+            raise InputError(f"corpus = '{folder}' has a link out of it, {path}; copy the text into the folder instead")
         if path.suffix in TEXT_SUFFIXES and not path.is_dir():
             files.append(path)
     return files

@@ -54,7 +54,7 @@ class Score:
 
     @property
     def nll_per_token(self) -> float:
-        """Mean nats a token."""
+        """Mean nats per token."""
         return self.nll / self.n_tokens
 
 

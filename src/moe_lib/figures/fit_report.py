@@ -17,7 +17,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.uncertainty import Resamples
 from moe_lib.reading import read_bytes
 
-MADE_BY = "moe-lib fit --plot"  # in the pictures, so that only they are written over
+MADE_BY = "moe-lib fit --plot"  # in the pictures' metadata, so that only our own are overwritten
 CLOUD = 200  # refits whose optima are drawn
 
 
@@ -39,7 +39,9 @@ def write_figures(
     try:
         for path in filter(os.path.lexists, paths.values()):
             if MADE_BY.encode() not in read_bytes(path)[:1000]:
-                raise InputError(f"plot = {folder}: has a {path.name} of others; choose another folder")
+                raise InputError(
+                    f"plot = {folder}: has a {path.name} that moe-lib did not write; choose another folder"
+                )
         for name, figure in made.items():
             with whole_file(paths[name]) as temporary:
                 figure.savefig(temporary, dpi=150, metadata={"Software": MADE_BY})
