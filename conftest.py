@@ -1,4 +1,4 @@
-"""What holds for tests and for chapters alike."""
+"""Settings shared by tests and chapters."""
 
 import nbval_numbers
 

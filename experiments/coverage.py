@@ -2,8 +2,8 @@
 
     python experiments/coverage.py      # some minutes
 
-Each experiment draws new noise on the same 270 runs of the paper's law, fits Eq. 6 and resamples runs. Beside it, Eq. 5
-under squares on 36 runs: how often its intervals hold the truth as plain percentiles, and widened for few runs.
+Each experiment draws new noise on the same 270 runs of the paper's law, fits Eq. 6 and resamples runs. A second
+experiment fits Eq. 5 by least squares to 36 runs, with intervals as plain percentiles and widened for few runs.
 """
 
 import json
@@ -24,7 +24,7 @@ from moe_lib.repository import RESULTS
 
 RESULT = RESULTS / "coverage.json"
 EXPERIMENTS, RESAMPLES, NOISE = 16, 40, 0.003
-SETS, SET_RESAMPLES = 120, 80  # of Eq. 5 under squares
+SETS, SET_RESAMPLES = 120, 80  # of Eq. 5 by least squares
 FLOPS, SIZE = 1e20, 2e9
 
 
@@ -34,7 +34,7 @@ def best_sparsity(law: Law) -> float:
 
 
 def squares() -> dict[str, object]:
-    """Eq. 5 under squares, many times: how often plain percentiles and widened intervals hold the truth."""
+    """Eq. 5 by least squares, many times: how often plain percentiles and widened intervals hold the truth."""
     rows = [(n, d) for n in np.geomspace(5e7, 1e10, 6) for d in np.geomspace(1e9, 3e11, 6)]
     runs = pd.DataFrame(rows, columns=["N", "D"])
     truth = BESIROGLU2024.loss(runs["N"], runs["D"])

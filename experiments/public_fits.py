@@ -95,7 +95,7 @@ def gemstones_published() -> list[dict[str, Any]]:
 
 
 def gemstones_runs(name: str) -> pd.DataFrame:
-    """The runs that a published fit's name speaks of."""
+    """The runs that a published fit's name describes."""
     table = pd.read_csv(PUBLIC / "gemstones.csv")
     file = "cool_begin" if name.startswith("cool") else "hot_100b+" if "b+" in name else "hot"
     table = table[table["runs"] == file]
@@ -170,7 +170,7 @@ def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, An
 
 
 def main() -> None:
-    """Redo all fits and write them down."""
+    """Redo all fits and write the results."""
     made = {"made_by": "experiments/public_fits.py", "epoch": epoch(), "gemstones": gemstones(), "clark": clark()}
     with whole_file(RESULT) as temporary:
         temporary.write_text(json.dumps(made, indent=1) + "\n")

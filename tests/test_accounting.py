@@ -35,14 +35,14 @@ def test_eq9_is_the_closed_form_of_the_paper(sparsity: float) -> None:
     assert count_flops(model).eq9 == pytest.approx(eq9, rel=1e-12)
 
 
-def test_flops_a_token_do_not_depend_on_sparsity_but_for_the_router() -> None:
+def test_flops_per_token_depend_on_sparsity_only_through_the_router() -> None:
     counts = [count_flops(shape(512, sparsity)) for sparsity in (0, 0.5, 0.98)]
     assert len({count.eq9 for count in counts}) == 1
     assert counts[0].router < counts[1].router < counts[2].router
 
 
 def test_sparsity_alone_does_not_give_the_active_parameters() -> None:
-    """C02: attention and embeddings stay dense, so N_a/N is far above 1 - S in small models."""
+    """Attention and embeddings stay dense, so N_a/N is far above 1 - S in small models."""
     shares = []
     for d_model in (512, 2048):
         count = count_parameters(shape(d_model, 0.98))

@@ -1,4 +1,4 @@
-"""Configurations: what makes no sense is refused where it enters, in one sentence."""
+"""Configurations: invalid input is rejected at once, in one sentence."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PAPER_SPARSITIES = {0: (1, 1), 0.25: (4, 3), 0.5: (2, 1), 0.75: (4, 1), 0.9: (10
 
 
 @pytest.mark.parametrize(("sparsity", "experts"), PAPER_SPARSITIES.items())
-def test_sparsity_of_the_paper_means_one_base_mlp_a_token(sparsity: float, experts: tuple[int, int]) -> None:
+def test_sparsity_of_the_paper_means_one_base_mlp_per_token(sparsity: float, experts: tuple[int, int]) -> None:
     model = ModelConfig(**MODEL, sparsity=sparsity)
     assert (model.n_experts, model.n_experts_active) == experts
     assert model.n_experts_active == model.granularity
@@ -25,7 +25,7 @@ def test_sparsity_of_the_paper_means_one_base_mlp_a_token(sparsity: float, exper
 
 
 @given(st.integers(1, 200), st.integers(1, 200))
-def test_sparsity_is_the_share_of_experts_a_token_does_not_use(a: int, b: int) -> None:
+def test_sparsity_is_the_share_of_experts_that_a_token_does_not_use(a: int, b: int) -> None:
     active, total = sorted((a, b))
     experts = experts_for_sparsity(1 - active / total)
     assert experts["n_experts_active"] * total == experts["n_experts"] * active
@@ -65,7 +65,7 @@ def test_a_run_is_read_from_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["- a list", "model: [", ""])
-def test_a_file_that_is_no_mapping_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_mapping_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(text)
     with pytest.raises(InputError, match=r"run\.yaml"):
         RunConfig.from_yaml(tmp_path / "run.yaml")
@@ -102,9 +102,9 @@ BROKEN_YAML = {
     "itself in a mapping": "base: &a {b: *a}\n",
     "itself in a set": "base: &a !!omap [b: *a]\n",
     "nested without end": DEEP,
-    "a date that is none": "a: !!timestamp x\n",
-    "a number that is none": "a: !!int ''\n",
-    "a truth value that is none": "a: !!bool x\n",
+    "an invalid date": "a: !!timestamp x\n",
+    "an invalid number": "a: !!int ''\n",
+    "an invalid boolean": "a: !!bool x\n",
     "a tag of Python": "a: !!python/object:os.system x\n",
     "a list as a name": "? [1]\n: 2\n",
     "a control character": "a: \x07\n",

@@ -1,4 +1,4 @@
-"""The ledger: rows never vanish and never double, whatever happens while they are written."""
+"""The ledger: rows are never lost or duplicated, whatever happens while they are written."""
 
 import json
 import multiprocessing
@@ -147,7 +147,7 @@ def _append_many(path: Path, rows: list[Row]) -> None:
         Ledger(path).append(row)
 
 
-def test_workers_side_by_side_never_double_a_row(path: Path, make_row: MakeRow) -> None:
+def test_workers_side_by_side_never_duplicate_a_row(path: Path, make_row: MakeRow) -> None:
     workers = [
         multiprocessing.Process(target=_append_many, args=(path, [make_row(n, worker=worker) for n in range(25)]))
         for worker in range(4)
@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a loss that is not finite": ({"loss": 1e999}, "it is not JSON|has to be a finite number"),
     "a size without end": ({"n_params": 10**4000}, "n_params = 10{10,}.* has to be a finite number"),
     "another key": ({"key": "0" * 16}, r"its config is that of run \w{16}, and its key is 0000000000000000"),
-    "a field that is none": ({"config": {"sed": 1}}, "config: model is missing|config: sed is not a field"),
+    "an unknown field": ({"config": {"sed": 1}}, "config: model is missing|config: sed is not a field"),
 }
 
 
@@ -298,7 +298,7 @@ def test_an_append_reads_keys_and_no_rows(path: Path, make_row: MakeRow, monkeyp
 
 
 @pytest.mark.parametrize("damage", ["", "0 0 0 0\n", "\xff", "a directory", "of another ledger"])
-def test_a_damaged_index_is_not_believed(damage: str, path: Path, make_row: MakeRow) -> None:
+def test_a_damaged_index_is_not_trusted(damage: str, path: Path, make_row: MakeRow) -> None:
     ledger, index = Ledger(path), path.with_name(".runs.jsonl.keys")
     ledger.append(make_row(0))
     index.unlink()
@@ -342,7 +342,7 @@ def test_only_a_regular_file_is_a_ledger(make: Callable[[Path], Path], path: Pat
             attempt()
 
 
-def test_a_link_to_itself_is_refused_before_a_run_is_paid_for(path: Path) -> None:
+def test_a_link_to_itself_is_refused_before_a_run_is_trained(path: Path) -> None:
     path.symlink_to(path)
     with pytest.raises(OSError, match="symbolic links"):
         Ledger(path).require_writable()

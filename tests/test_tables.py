@@ -1,4 +1,4 @@
-"""Tables of runs: what is wrong is named by row and column, and nothing vanishes unasked."""
+"""Tables of runs: wrong cells are named by row and column, and nothing is dropped unasked."""
 
 import gzip
 import io
@@ -70,7 +70,7 @@ def test_runs_of_one_sparsity_cannot_carry_a_law_in_sparsity() -> None:
         runs_for(GOOD.assign(S=0.5), ("N", "Na", "D"))
 
 
-def test_tokens_come_from_the_budget_where_they_are_missing() -> None:
+def test_tokens_come_from_the_budget_if_they_are_missing() -> None:
     table = GOOD.drop(columns="D").assign(C=6e18)
     assert np.allclose(runs_for(table.drop(columns="S"), ("N", "D")).columns["D"], 1e18 / table["N"])
     active = (1 - table["S"]) * table["N"]
@@ -158,7 +158,7 @@ def test_incomplete_rows_are_left_out_if_asked_and_rows_keep_their_numbers() -> 
 BROKEN = {"a.csv": b"", "b.csv": b"N,L\n", "c.jsonl": b"{not json\n", "d.parquet": b"x", "e.csv": b"\xff\xfe\n"}
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     for name, content in BROKEN.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
@@ -221,6 +221,6 @@ def test_a_table_that_unpacks_without_end_is_not_read(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("value", [1e200, 1e-200, 2e30])
-def test_numbers_whose_squares_are_none_are_refused(value: float) -> None:
+def test_numbers_whose_squares_overflow_are_refused(value: float) -> None:
     with pytest.raises(InputError, match=r"has to be positive, from 1e-30 to 1e\+30"):
         runs_for(GOOD.assign(L=value), INPUTS)

@@ -38,7 +38,7 @@ def synthetic_runs() -> pd.DataFrame:
 
 
 def plain_scipy(runs: pd.DataFrame) -> tuple[float, list[float]]:
-    """Processor seconds a start, and the objectives reached, over a random sample of Table 2's starts."""
+    """Processor seconds per start, and the objectives reached, over a random sample of Table 2's starts."""
     n, d, s, y = np.log(runs["N"]), np.log(runs["D"]), -np.log1p(-runs["S"]), np.log(runs["L"])
     n, d, s, y = (np.asarray(x) for x in (n, d, s, y))
 
@@ -82,7 +82,7 @@ def main() -> int:
         f"{fitted.agreeing_starts} of {fitted.starts} polishes agree"
     )
     print(
-        f"plain SciPy: {a_start:.3f} s a start, {a_start * TABLE2_STARTS / 3600:.1f} h for {TABLE2_STARTS:,}; best of "
+        f"plain SciPy: {a_start:.3f} s per start, {a_start * TABLE2_STARTS / 3600:.1f} h for {TABLE2_STARTS:,}; best of "
         f"{SAMPLE} starts {min(found):.9g}, {reached} reach our optimum, {within} come within 1 %"
     )
     print(f"1,000 bootstrap refits: {1000 * refit:.0f} s of one core")

@@ -4,7 +4,7 @@ The runs are 240 of the law of Besiroglu et al. (2024) with 0.3 % of noise. Two 
 they can minimise: the summed Huber loss (delta 1e-3) of log losses, and squares of raw losses.
 
 - `scipy multi-start`: L-BFGS-B from the 4,500 starts of Hoffmann et al. (2022), with its own numeric gradient. A random
-  sample of the starts is run, and its time scaled up.
+  sample of the starts is timed and scaled up.
 - `chinchilla`: the package of that name, if it is installed (pip install chinchilla), from a grid of 243 starts.
 - `variable projection`: Nelder-Mead over the exponents from 25 starts, the linear part by SciPy's non-negative least
   squares, after the idea of Open-Athena (2026); a few lines here, since they publish no package.

@@ -3,9 +3,9 @@
 A step is forward, backward, clipping and AdamW on 4 x 256 tokens, vocabulary 1,024 (a run's defaults), in float32 or in
 bfloat16: for ours the precision of `TrainingConfig`, for a peer autocast; the faster of a peer's two counts for both of
 our rows. Peers, as Hugging Face `transformers` has them: OLMoE with its grouped_mm experts; with one expert the faster
-of its dense OLMo and Llama. They are spared their load-balancing loss; ours computes both of its auxiliary losses. Ours
-and the peers take turns, so that a busy machine slows all alike, and medians are compared. Peak memory is that of a
-fresh process each, above what it held before the model was built (Linux only). Writes
+of its dense OLMo and Llama. The peers compute no load-balancing loss; ours computes both of its auxiliary losses. Ours
+and the peers take turns, so a busy machine slows all alike, and medians are compared. Peak memory is that of a fresh
+process for each, above what it used before the model was built (Linux only). Writes
 `experiments/results/train_benchmark.json`.
 """
 
@@ -59,7 +59,7 @@ def shape(d_model: int, n_experts: int) -> ModelConfig:
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Random tokens and targets, alike for all."""
+    """Random tokens and targets, the same for all."""
     generator = torch.Generator().manual_seed(0)
     rows = torch.randint(VOCABULARY, (SEQUENCES, CONTEXT + 1), generator=generator)
     return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
@@ -124,7 +124,7 @@ def peer(config: ModelConfig, kind: str) -> dict[str, Step]:
 
 
 def matmul(dtype: torch.dtype) -> Step:
-    """A product of square matrices that no cache is too small for: the ceiling."""
+    """A product of square matrices that fit into every cache: the ceiling."""
     a, b = (torch.randn(CEILING_SIZE, CEILING_SIZE).to(dtype) for _ in range(2))
     return lambda: a @ b
 
@@ -162,19 +162,19 @@ def seconds(steps: dict[str, Step]) -> dict[str, float]:
 
 
 def products(config: ModelConfig) -> float:
-    """FLOPs a step needs in matrix products and attention: without the causal half of the scores and the router."""
+    """FLOPs of a step in matrix products and attention, without the causal half of the scores and the router."""
     flops = count_flops(config)
     return float(SEQUENCES * CONTEXT * (flops.total - flops.router - flops.attention_scores / 2))
 
 
 def peak_memory(d_model: int, n_experts: int, name: str) -> float:
-    """MiB that three steps take in a process of their own."""
+    """MiB that three steps take in a separate process."""
     command = [sys.executable, __file__, str(d_model), str(n_experts), *name.split()]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def print_memory(config: ModelConfig, kind: str, precision: Precision) -> None:
-    """The other end of `peak_memory`."""
+    """What `peak_memory` runs in its process."""
     small = shape(HEAD_WIDTH, config.n_experts)
     step_of(small, kind, precision)()  # libraries that load at their first use
     gc.collect()
@@ -193,7 +193,7 @@ def _peak() -> float:
 
 
 def measure(d_model: int, n_experts: int) -> list[dict[str, Any]]:
-    """The rows of a shape, a precision each, but for their ratio to the dense step."""
+    """The rows of a shape, one per precision, without their ratio to the dense step."""
     config = shape(d_model, n_experts)
     steps = steps_of(config) | {"fp32 ceiling": matmul(torch.float32), "bf16 ceiling": matmul(torch.bfloat16)}
     taken = seconds(steps)
@@ -226,7 +226,7 @@ def measure(d_model: int, n_experts: int) -> list[dict[str, Any]]:
 
 
 def holds(row: dict[str, Any], name: str) -> bool | None:
-    """Whether a goal holds for a row; None where it is not asked of it."""
+    """Whether a goal holds for a row; None if the row has no such goal."""
     asked = {
         "peer / ours": True,
         "share of fp32 ceiling": (row["d_model"], row["n_experts"], row["precision"]) == (128, 1, "float32"),
@@ -275,7 +275,7 @@ def processor() -> str:
 
 
 def main() -> None:
-    """Measure all shapes, print the table, write it down."""
+    """Measure all shapes, print the table, and write it to its file."""
     rows: list[dict[str, Any]] = []
     dense: dict[str, float] = {}
     for d_model, n_experts in product(WIDTHS, EXPERTS):

@@ -16,7 +16,7 @@ def a_run(loss: float | None = 3.0, curve: dict[str, list[float]] = CURVE, rate:
     return row if loss is None else row | {"loss": loss}
 
 
-def test_a_plateau_ends_where_the_curve_first_falls_below_a_loss_or_never() -> None:
+def test_a_plateau_ends_when_the_curve_first_falls_below_a_loss_or_never() -> None:
     row = {"curve": CURVE}
     assert steps_above(row, 4.5) == 20
     assert steps_above(row, 3.0) is None

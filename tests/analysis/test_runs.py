@@ -12,7 +12,7 @@ from moe_lib.ledger import Ledger, Row
 from moe_lib.sweeps import read_sweep
 
 
-def test_runs_of_the_ledger_stand_in_symbols_and_a_diverged_one_is_left_out() -> None:
+def test_rows_become_a_table_in_symbols_without_diverged_runs() -> None:
     row = {
         "status": "done", "n_params": 2e5, "n_params_active": 1e5, "n_tokens": 1e6, "sparsity": 0.9, "flops": 1.01e13,
         "loss": 3.0, "loss_standard_error": 0.01,

@@ -13,7 +13,7 @@ SIZES = np.exp([14.0, 15.0])
 
 
 def judged(drift: float, gain: float, noise: float = 0.003, bend: float = 0.05) -> "pd.Series[str]":
-    """What is found of losses with N* = exp(14 + drift s), lower by `gain` an e-fold of 1 / (1 - S)."""
+    """The judgement of losses with N* = exp(14 + drift s), lower by `gain` per e-fold of 1 / (1 - S)."""
     s, n = (grid.ravel() for grid in np.meshgrid(feature("S", SPARSITIES), 14 + np.linspace(-2, 4, 9)))
     loss = 3 + 0.1 * (n - 14 - drift * s) ** 2 + (bend - 0.1 * drift**2) * s**2 - gain * s
     loss = loss + noise * np.random.default_rng(0).standard_normal(len(n))

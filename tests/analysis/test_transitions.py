@@ -34,7 +34,7 @@ def test_old_rows_without_the_new_fields_are_the_landed_recipe() -> None:
     assert recipe_of(old) == "landed"
 
 
-def test_shares_are_of_the_run_and_missing_where_a_transition_never_came() -> None:
+def test_shares_are_of_the_run_and_missing_if_a_transition_never_came() -> None:
     row = {"status": "done", "config": config(), "sparsity": 0.0, "loss": 3.0, "n_steps": 200, "n_tokens": 1e6}
     seen = {"bigram_step": 50, "copy_step": None}
     table = transition_table([row | {"dynamics": seen}, row, row | {"status": "diverged", "dynamics": seen}])

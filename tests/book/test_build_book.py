@@ -1,4 +1,4 @@
-"""Cached results are dropped when anything that a chapter computes from has moved, and only then."""
+"""Cached results are dropped if anything that a chapter computes from has changed, and only then."""
 
 import re
 from pathlib import Path
@@ -20,24 +20,24 @@ def house(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_results_stay_while_nothing_moves(house: Path) -> None:
+def test_results_are_kept_while_nothing_changes(house: Path) -> None:
     assert not build_book.drop_stale_results(house)
     assert (house / "_build/.jupyter_cache").exists()
 
 
 @pytest.mark.parametrize("source", ["src/moe_lib/laws.py", "experiments/runs.jsonl", "constraints.txt"])
-def test_results_go_when_a_source_moves(house: Path, source: str) -> None:
+def test_results_are_dropped_when_a_source_changes(house: Path, source: str) -> None:
     (house / source).write_text("something else\n")
     assert build_book.drop_stale_results(house)
     assert not (house / "_build/.jupyter_cache").exists()
 
 
-def test_results_go_when_a_source_appears(house: Path) -> None:
+def test_results_are_dropped_when_a_source_appears(house: Path) -> None:
     (house / "src/moe_lib/new.py").touch()
     assert build_book.drop_stale_results(house)
 
 
-def test_bytecode_is_no_source(house: Path) -> None:
+def test_bytecode_is_not_a_source(house: Path) -> None:
     (house / "src/moe_lib/__pycache__").mkdir()
     (house / "src/moe_lib/__pycache__/laws.pyc").touch()
     assert not build_book.drop_stale_results(house)

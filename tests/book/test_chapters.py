@@ -1,4 +1,4 @@
-"""Chapters run, print what is recorded, and a page that prints something else is found out."""
+"""Chapters run and print what is recorded, and a page that prints something else fails."""
 
 import json
 import subprocess

@@ -50,7 +50,7 @@ def test_a_last_digit_that_rounds_the_other_way_agrees(recorded: str, found: str
         ("shows yes", "shows no"),
         ("falls 75%   rises 0%", "rises 75%   falls 0%"),
         ("3 of 4", "3 of"),
-        ("abnar2025", "abnar2026"),  # a digit in a name is no measurement
+        ("abnar2025", "abnar2026"),  # a digit in a name is not a measurement
         ("torch 2.13.0", "torch 2.13.1"),
         ("one\ntwo", "one"),
         ("one", "one\ntwo"),

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: the run that is started again ends as one that nobody disturbed, with one row."""
+"""SIGKILL at any moment: the resumed run ends bit-identical to an uninterrupted one, with one row."""
 
 import os
 import random
@@ -43,7 +43,7 @@ def is_half_written(out: Path) -> bool:
 
 
 def kill_once(start, train: list[object], out: Path, rng: random.Random, kills: Kills) -> bool:
-    """Start the command and kill it, mostly while it trains; False where it ended before."""
+    """Start the command and kill it, mostly while it trains; False if it ended before."""
     before = newest(out)
     process = start(*train)
     anywhere = rng.random() < 0.2

@@ -153,7 +153,7 @@ def table_of_equation_6() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("text", ["N", "N=", "X=loss", "=a"])
-def test_a_pair_that_is_none_is_refused(text: str) -> None:
+def test_a_malformed_pair_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="has to be SYMBOL=COLUMN"):
         parse_names(text)
     assert parse_names("N=Model Size, L=loss") == {"N": "Model Size", "L": "loss"}

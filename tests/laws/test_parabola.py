@@ -1,4 +1,4 @@
-"""Parabolas: exact on polynomials, marked where they extrapolate, biased on a law."""
+"""Parabolas: exact on polynomials, marked if they extrapolate, biased on a law."""
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,7 @@ def test_gains_over_dense_have_the_errors_of_both_fits() -> None:
         gains_over_dense(fits.iloc[1:])
 
 
-def test_an_interval_without_resamples_says_nothing_of_a_bracket() -> None:
+def test_an_interval_without_resamples_says_nothing_about_a_bracket() -> None:
     n = np.geomspace(1e8, 1e10, 5)
     table = pd.DataFrame({"N": n, "S": 0.0, "L": 3 + 0.1 * np.log(n / 1e9) ** 2})
     assert parabolas(table, resamples=0)["bracketed"].iloc[0] == 0

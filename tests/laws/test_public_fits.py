@@ -1,4 +1,4 @@
-"""The recorded fits to public data: what the book shows, and what a fresh fit gives where the data are there."""
+"""The recorded fits to public data: what the book shows, and what a fresh fit gives if the data are here."""
 
 import json
 from types import ModuleType

@@ -64,7 +64,7 @@ def test_a_power_law_of_optimal_sizes_comes_back() -> None:
     )
 
 
-def test_a_term_that_the_data_lack_is_left_at_nothing(table3_runs: pd.DataFrame) -> None:
+def test_a_term_that_the_data_lack_stays_at_zero(table3_runs: pd.DataFrame) -> None:
     values = {name: value for name, value in ABNAR2025.values.items() if name not in ("c", "lambda")}
     runs = table3_runs.assign(L=Law(SPARSITY_NO_C, values).loss(table3_runs["N"], table3_runs["D"], table3_runs["S"]))
     fitted = fit(SPARSITY, runs)
@@ -107,7 +107,7 @@ def test_bounds_hold_and_equal_ends_fix_a_value(table3_runs: pd.DataFrame) -> No
         fit(CHINCHILLA, table3_runs, bounds={"alpha": (1, 0)})
 
 
-def test_searches_start_in_different_valleys_and_go_on_until_some_agree() -> None:
+def test_searches_start_in_different_valleys_and_continue_until_some_agree() -> None:
     axes = ((0.0, 1.0, 2.0, 3.0), (0.0, 1.0, 2.0, 3.0))
     errors = np.array([[0.1, 0.2, 0.3, 0.4], [0.2, 0.3, 0.4, 0.5], [0.3, 0.4, 0.6, 0.5], [0.4, 0.5, 0.5, 0.3]])
     order = list(spread_out(errors.ravel(), axes))

@@ -29,7 +29,7 @@ def test_a_printed_formula_is_the_law_itself(text: str, law: Law) -> None:
     assert Law(form, law.values).loss(**inputs) == pytest.approx(law.loss(**inputs), rel=1e-12)
 
 
-def test_numbers_may_stand_for_coefficients_and_exponents() -> None:
+def test_numbers_may_replace_coefficients_and_exponents() -> None:
     form = parse_form("1.5 + a / N**0.5 + 20 * b / (N * D)**(x/2)")
     values = {"1.5": 1.0, "a": 3000.0, "b": 2.0, "x": 0.3}
     by_hand = 1.5 + 3000 / INPUTS["N"] ** 0.5 + 40 / (INPUTS["N"] * INPUTS["D"]) ** 0.15

@@ -1,4 +1,4 @@
-"""Uncertainty that is earned by resampling, and silence about nothing."""
+"""Uncertainty comes from resampling, and covers what it claims to cover."""
 
 from types import ModuleType
 
@@ -32,7 +32,7 @@ def dense_fit() -> Fit:
     return fit(CHINCHILLA, dense_runs(0.005), "mse")
 
 
-def test_bootstrap_profile_and_local_errors_agree_where_all_are_valid(dense_fit: Fit) -> None:
+def test_bootstrap_profile_and_local_errors_agree_if_all_are_valid(dense_fit: Fit) -> None:
     drawn = bootstrap(dense_fit, 200)
     local = standard_errors(dense_fit)
     for name in ("alpha", "beta"):
@@ -133,7 +133,7 @@ def test_held_out_errors_of_the_true_form_are_the_noise(noisy_runs: pd.DataFrame
         leave_out(fitted, np.arange(270) < 265)
 
 
-def test_a_form_that_knows_sparsity_wins_on_sparse_runs(noisy_runs: pd.DataFrame) -> None:
+def test_a_form_in_sparsity_wins_on_sparse_runs(noisy_runs: pd.DataFrame) -> None:
     table = compare([SPARSITY_NO_C, CHINCHILLA], noisy_runs, folds=5)
     assert list(table["law"]) == ["sparsity-no-c", "chinchilla"]
     assert table["delta_aic"].iloc[0] == 0

@@ -92,7 +92,7 @@ def test_one_expert_is_the_dense_model() -> None:
 
 
 @pytest.mark.parametrize(("d_model", "granularity", "d_expert"), [(6, 1, 24), (36, 1, 144), (12, 16, 3), (24, 12, 8)])
-def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_where_it_is_the_default(
+def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_if_it_is_the_default(
     d_model: int, granularity: int, d_expert: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backends, "default_backend", lambda device: "grouped_mm")
@@ -113,7 +113,7 @@ def test_grouped_mm_refuses_the_widths_that_torch_does_not_take_and_is_replaced_
 
 
 @pytest.mark.parametrize(("dtype", "multiple"), [(torch.float32, 4), (torch.bfloat16, 8)])
-def test_torch_takes_the_widths_that_are_said(dtype: torch.dtype, multiple: int) -> None:
+def test_torch_takes_the_documented_widths(dtype: torch.dtype, multiple: int) -> None:
     for width, height in itertools.product((4, 6, 8, 12), repeat=2):
         routing = random_routing(dtype)
         w = [torch.randn(E, height, width, dtype=dtype) for _ in range(3)]

@@ -21,7 +21,7 @@ small = settings(deadline=None, max_examples=20)
 
 
 def assert_close(ours: Tensor, exact: Tensor, bound: float = 3e-6) -> None:
-    """Within `bound` of the norm, or, where terms of order one cancel, of a number of order one for each element."""
+    """Within `bound` of the norm, or, if terms of order one cancel, of a number of order one for each element."""
     error = torch.linalg.vector_norm(ours.double() - exact)
     assert error <= bound * max(float(torch.linalg.vector_norm(exact)), exact.numel() ** 0.5)
 

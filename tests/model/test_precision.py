@@ -67,7 +67,7 @@ def test_linear_maps_of_any_shape(n: int, d: int, n_rows: int) -> None:
 
 
 @needs_kernels
-def test_numbers_round_to_the_nearest_and_between_two_to_the_even_one() -> None:
+def test_numbers_round_to_the_nearest_with_ties_to_even() -> None:
     one = torch.tensor([1.0])
     steps = torch.arange(-600, 600) / 1024
     for x in (1 + steps, -1e30 * (1 + steps), 3e38 + 1e36 * steps, torch.tensor([torch.inf, -torch.inf, 0.0, -0.0])):

@@ -1,4 +1,4 @@
-"""Building the kernels: once, whole, never stale, and a machine without a compiler is told so."""
+"""Building the kernels: once, whole, never stale, and with a clear message if there is no compiler."""
 
 import multiprocessing
 import os

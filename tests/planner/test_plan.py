@@ -1,4 +1,4 @@
-"""Plans: models that can be built, what bounds cost, where a law leaves its data, and what machines are needed."""
+"""Plans: models that can be built, the cost of bounds, the end of a law's data, and the machines that are needed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +119,7 @@ def test_both_ends_of_a_law_s_data_are_known() -> None:
     assert outside(ABNAR2025, inside | {"C": 1e15})[0].endswith("begin at 3e+19")
 
 
-def test_intervals_hold_what_refits_want_and_what_they_say_of_the_plan() -> None:
+def test_intervals_cover_the_optima_of_refits_and_their_losses_of_the_plan() -> None:
     refits = [Law(SPARSITY, ABNAR2025.values | {"e": 0.94 + shift}) for shift in np.linspace(-0.1, 0.1, 41)]
     found = plan("abnar2025", ABNAR2025, DEMAND, resampled=refits)
     assert found.intervals is not None

@@ -80,7 +80,7 @@ def test_an_empty_ledger_forecasts_no_hours(small_run: RunConfig, small_corpus: 
     assert np.isnan(hours(small_run, small_corpus, Ledger(tmp_path / "none.jsonl")))
 
 
-def test_a_corpus_stands_for_one_vocabulary_only(
+def test_a_corpus_counts_for_one_vocabulary_only(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     other = small_run.with_(model=small_run.model.with_(vocab_size=301))

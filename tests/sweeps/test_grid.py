@@ -1,4 +1,4 @@
-"""Sweep files: every combination once, in the order of the file, and a clear word where one is wrong."""
+"""Sweep files: every combination once, in the order of the file, and a clear message if one is wrong."""
 
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def test_tokens_of_no_model_buy_nothing(tmp_path: Path) -> None:
         read_sweep(write(tmp_path, "base: {training: {n_tokens: 100}}"))
 
 
-def test_tokens_may_stand_for_a_budget(tmp_path: Path) -> None:
+def test_tokens_may_replace_a_budget(tmp_path: Path) -> None:
     for run in read_sweep(write(tmp_path, GRID.replace("flops: 1.0e+9", "n_tokens: 5000"))):
         assert tokens_for_budget(run.model, run.training.flops) == pytest.approx(5000)
 

@@ -158,7 +158,7 @@ def test_nonsense_in_any_field_is_refused_and_the_field_named(name: str, value: 
 
 
 @pytest.mark.parametrize("change", [{"n_layers": 10**6, "d_model": 4096}, {"n_experts": 2**30}, {"vocab_size": 2**30}])
-def test_a_model_that_plainly_does_not_fit_is_refused_before_it_is_allocated(
+def test_a_model_that_plainly_does_not_fit_into_memory_is_refused_before_it_is_allocated(
     change: dict[str, int], small_run: RunConfig, small_corpus: TokenCorpus
 ) -> None:
     giant = small_run.with_(

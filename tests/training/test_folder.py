@@ -103,7 +103,7 @@ def test_the_folder_of_a_run_that_is_done_goes(small_run: RunConfig, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kill_before_the_first_file_is_gone_on_from(small_run: RunConfig, tmp_path: Path) -> None:
+def test_a_kill_before_the_first_file_is_resumed_from(small_run: RunConfig, tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("")
     (tmp_path / ".run.json.12.tmp").mkdir()
     (tmp_path / ".run.json.12.tmp" / "run.json").write_text("{")

@@ -1,4 +1,4 @@
-"""Training on a CUDA device: `make gpu` where there is one."""
+"""Training on a CUDA device: `make gpu` if there is one."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_a_run_trains_there_as_on_the_cpu(wide_run: RunConfig, small_corpus: Tok
     torch.testing.assert_close(there.losses, here.losses, rtol=1e-3, atol=1e-3)
 
 
-def test_a_killed_run_goes_on_there(wide_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_there(wide_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path) -> None:
     def kill(progress: Progress) -> None:
         if progress.step == 5:
             raise Killed

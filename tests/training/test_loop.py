@@ -1,4 +1,4 @@
-"""The loop: exact, resumable to the last bit, and honest about a divergence."""
+"""The loop: exact, resumes bit-identical, and records a divergence."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 @pytest.mark.parametrize(
     "damage", [lambda data: data[: len(data) // 2], lambda data: data[:-1] + bytes([data[-1] ^ 1])]
 )
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(
     damage: object, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     undisturbed = train(small_run, small_corpus).losses
@@ -108,7 +108,7 @@ def test_every_flipped_bit_of_a_checkpoints_record_is_noticed(
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"seconds": 1.0}, {"step": 7, "more": 0}])
-def test_an_edited_checkpoint_is_passed_over(change: dict[str, float], begun: Path) -> None:
+def test_an_edited_checkpoint_is_skipped(change: dict[str, float], begun: Path) -> None:
     marker = max(begun.glob("step-*.json"))
     about = json.loads(marker.read_text())
     marker.write_text(json.dumps(about | change))
@@ -119,7 +119,7 @@ def test_an_edited_checkpoint_is_passed_over(change: dict[str, float], begun: Pa
 
 
 @pytest.mark.parametrize("names", [("step",), ("step", "key"), ("step", "sha256")])
-def test_a_record_that_lacks_a_field_is_passed_over(names: tuple[str, ...], begun: Path) -> None:
+def test_a_record_that_lacks_a_field_is_skipped(names: tuple[str, ...], begun: Path) -> None:
     marker = max(begun.glob("step-*.json"))
     about = json.loads(marker.read_text())
     marker.write_text(json.dumps({name: about[name] for name in names}))
@@ -129,7 +129,7 @@ def test_a_record_that_lacks_a_field_is_passed_over(names: tuple[str, ...], begu
     assert found.step == about["step"] - 1
 
 
-def test_a_checkpoint_under_another_steps_name_is_passed_over(begun: Path) -> None:
+def test_a_checkpoint_under_another_steps_name_is_skipped(begun: Path) -> None:
     marker = max(begun.glob("step-*.json"))
     about = json.loads(marker.read_text())
     for path in (marker, marker.with_suffix(".safetensors")):
@@ -193,7 +193,7 @@ def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
     def train_until(last: int) -> None:
         def on_step(progress: Progress) -> None:
             nonlocal clock
-            clock += 2.0  # seconds a step
+            clock += 2.0  # seconds per step
             if progress.step == last:
                 raise Killed
 
@@ -207,7 +207,7 @@ def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
     assert row["tokens_per_second"] == schedule.tokens_per_step / 2
 
 
-def test_a_checkpoint_of_before_seconds_were_kept_is_gone_on_from_and_the_speed_is_not_known(
+def test_a_checkpoint_without_seconds_is_resumed_from_and_the_speed_is_unknown(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     undisturbed = train(small_run, small_corpus, tmp_path)

@@ -117,7 +117,7 @@ def test_rate_halfway_down_the_cosine_is_half_the_peak() -> None:
 
 
 class Layer(torch.nn.Module):
-    """Attention's two matrices and an expert's, under the names that the optimiser goes by."""
+    """Attention's two matrices and an expert's, under the names that the optimiser uses."""
 
     def __init__(self, d: int = 8) -> None:
         super().__init__()
