@@ -12,7 +12,7 @@ from moe_lib.errors import InputError
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025, BESIROGLU2024, FRANTAR2024, HOFFMANN2022
 from moe_lib.planner import OURS, PAPER, Demand, Family, Hardware, plan, run_config, write_run
-from moe_lib.planner.family import ALIKE, build
+from moe_lib.planner.built import ALIKE, build
 from moe_lib.planner.hardware import all_to_all_bytes, memory_bytes
 from moe_lib.planner.plan import outside
 from moe_lib.repository import GRID

@@ -10,8 +10,9 @@ from moe_lib.accounting import Convention
 from moe_lib.laws.implications import slopes
 from moe_lib.laws.optimum import LARGEST
 from moe_lib.laws.parametric import Law
+from moe_lib.planner.built import Built, nearest
 from moe_lib.planner.demand import Demand, Question
-from moe_lib.planner.family import PAPER, Built, Family, nearest
+from moe_lib.planner.family import PAPER, Family
 from moe_lib.planner.hardware import Hardware, all_to_all_bytes, memory_bytes
 
 NEGLIGIBLE = 1e-6  # nats; a bound does not bind if relaxing it gains less

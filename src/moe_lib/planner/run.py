@@ -8,7 +8,8 @@ import yaml
 from moe_lib.config import ModelConfig, RunConfig, TrainingConfig
 from moe_lib.errors import InputError
 from moe_lib.files import whole_file
-from moe_lib.planner.family import Built, Family
+from moe_lib.planner.built import Built
+from moe_lib.planner.family import Family
 from moe_lib.repository import GRID, require
 
 
