@@ -14,6 +14,7 @@ import moe_lib
 
 HOUSE = Path(moe_lib.__file__).parent
 DESIGN = chapters.ROOT / "docs" / "design.md"
+README = chapters.ROOT / "README.md"
 
 
 def floors(design: str) -> dict[str, int]:
@@ -47,6 +48,12 @@ def imported(module: Path) -> Iterator[str]:
 
 def test_the_design_names_every_room_and_no_other() -> None:
     assert FLOOR.keys() == {room_of(name_of(module)) for module in MODULES} - {"__init__"}
+
+
+def test_the_map_in_the_readme_names_every_room_and_no_other() -> None:
+    library = README.read_text(encoding="utf-8").partition("| room |")[2].partition("\n\n")[0]
+    rooms = re.findall(r"`(\w+)(?:\.py|/)`", library)
+    assert sorted(rooms) == sorted({room_of(name_of(module)) for module in MODULES} - {"__init__"})
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
