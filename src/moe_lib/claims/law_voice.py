@@ -73,7 +73,7 @@ class LawVoice:
     def form_allows_one_sign(self, number: Callable[["LawVoice"], Array]) -> bool:
         """Whether a number has one sign, or is zero, for every one of `others`: then it is a property of the form.
 
-        A form that allows one answer only is no evidence for it.
+        A form that allows one answer only is not evidence for it.
         """
         seen: set[int] = set()
         for law in others():

@@ -56,7 +56,7 @@ def extra_terms(evidence: Evidence) -> Finding:
         ratio = float(errors["sparsity"] / errors.drop("sparsity").min())
         verdict: Verdict = "reproduced" if ratio < 1 - ALIKE else "partial" if ratio <= 1 + ALIKE else "contradicted"
         looks.append(Look("runs", "rivals", verdict, ratio, recipe=own.recipe))
-    return conclude(looks, sentence(runs_say(looks, unit), "a fit of the form itself is no evidence for it"), unit)
+    return conclude(looks, sentence(runs_say(looks, unit), "a fit of the form itself is not evidence for it"), unit)
 
 
 def active_share(evidence: Evidence) -> Finding:
