@@ -1,9 +1,12 @@
 """What chapters share: tables as HTML and as text, numbers with their units, three voices."""
 
+import json
+
 import numpy as np
 import pandas as pd
+import pytest
 
-from moe_lib.book import checked, show, text, voices
+from moe_lib.book import checked, show, terminal, text, voices
 
 TABLE = pd.DataFrame({"S": [0.0, 0.95], "N": [1.25e6, 3e6], "low": [1e6, np.nan], "name": ["dense", "sparse"]})
 
@@ -45,3 +48,16 @@ def test_checked_values_have_a_line_each() -> None:
 
 def test_text_is_escaped() -> None:
     assert "&lt;b&gt;" in voices([("<b>", "", "")])._repr_html_()
+
+
+def test_a_command_is_shown_with_what_it_prints() -> None:
+    shown = terminal("moe-lib flops --d-model 64 --layers 1 --heads 1 --experts 4 --active 1 --json")
+    first, *rest = repr(shown).splitlines()
+    assert first.startswith("$ moe-lib flops --d-model 64")
+    assert json.loads("\n".join(rest))["sparsity"] == 0.75
+    assert shown._repr_html_().startswith('<pre class="terminal"><b>$ moe-lib flops')
+
+
+def test_a_command_that_fails_does_not_become_a_page() -> None:
+    with pytest.raises(RuntimeError, match="ended with 2: moe-lib: flops"):
+        terminal("moe-lib plan --flops -1")

@@ -1,12 +1,16 @@
-"""Visual elements of the chapters: tables, checked values, glued numbers, and the three voices.
+"""Visual elements of the chapters: tables, checked values, glued numbers, commands, and the three voices.
 
 Tables and checked values are HTML on a page, and aligned text in a record that `make verify` compares. Their style is
 in book/_assets/book.css.
 """
 
 import html
+import os
 import re
+import shlex
 import string
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +77,20 @@ class Shown:
         return [all(re.match(r"[-+−]?[\d.]|$", cell) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
+@dataclass(frozen=True)
+class Terminal:
+    """A command and what it printed."""
+
+    command: str
+    output: str
+
+    def __repr__(self) -> str:
+        return f"$ {self.command}\n{self.output}"
+
+    def _repr_html_(self) -> str:
+        return f'<pre class="terminal"><b>$ {html.escape(self.command)}</b>\n{html.escape(self.output)}</pre>'
+
+
 def show(table: pd.DataFrame, columns: Mapping[str, str]) -> Shown:
     """A table: each heading with the template of its cells, whose fields are columns of `table` or names of its index.
 
@@ -100,6 +118,18 @@ def numbers(values: Mapping[str, Sequence[Any]]) -> None:
 def voices(rows: Iterable[tuple[str, str, str]]) -> Shown:
     """What the paper says, what its law implies and what our runs show, side by side; one row per statement."""
     return Shown(tuple(VOICES.values()), tuple(rows), "voices")
+
+
+def terminal(command: str) -> Terminal:
+    """A `moe-lib` command with what it prints, run here; `RuntimeError` if it fails."""
+    program, *arguments = shlex.split(command)
+    assert program == "moe-lib", command
+    call = [sys.executable, "-c", "from moe_lib.cli.app import main; main()", *arguments]
+    plain = {"COLUMNS": "100", "FORCE_COLOR": "", "NO_COLOR": "1"}  # a kernel asks for colours
+    result = subprocess.run(call, capture_output=True, text=True, env=os.environ | plain)
+    if result.returncode:
+        raise RuntimeError(f"{command} ended with {result.returncode}: {result.stderr}")
+    return Terminal(command, "\n".join(line.rstrip() for line in result.stdout.splitlines() if line.strip()))
 
 
 def _cell(template: str, row: Mapping[Any, Any]) -> str:

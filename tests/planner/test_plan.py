@@ -11,7 +11,7 @@ from moe_lib.config import ModelConfig, RunConfig
 from moe_lib.errors import InputError
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import ABNAR2025, BESIROGLU2024, FRANTAR2024, HOFFMANN2022
-from moe_lib.planner import OURS, PAPER, Demand, Family, Hardware, plan, run_config, write_run
+from moe_lib.planner import OURS, PAPER, Demand, Family, Hardware, plan, run_config, worths, write_run
 from moe_lib.planner.built import ALIKE, build
 from moe_lib.planner.hardware import all_to_all_bytes, memory_bytes
 from moe_lib.planner.plan import outside
@@ -201,3 +201,8 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
         write_run(run, path)
     assert path.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_worths_are_those_of_the_plan() -> None:
+    found = plan("abnar2025", ABNAR2025, DEMAND)
+    assert worths(ABNAR2025, DEMAND) == pytest.approx({bound.name: bound.worth for bound in found.bounds})

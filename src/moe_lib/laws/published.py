@@ -67,7 +67,8 @@ FRANTAR2024 = Law(
         "c": 0.651,
     },
     "Frantar et al. (2024), sparse weights instead of experts, T5 on C4; second-hand",
-    {"S": 0.875},
+    {"S": 0.875, "Na": 84.9e6},  # 48 runs in the authors' t5-data.csv (github.com/google-research/jaxpruner)
+    {"Na": 1.33e6},  # sizes as shares of a T5-base in that file, of 169.9e6 weights: second-hand
 )
 
 CLARK2022 = Law(

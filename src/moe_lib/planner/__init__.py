@@ -3,7 +3,7 @@
 from moe_lib.planner.demand import Demand, Question
 from moe_lib.planner.family import FAMILIES, OURS, PAPER, Family
 from moe_lib.planner.hardware import Hardware
-from moe_lib.planner.plan import Plan, plan
+from moe_lib.planner.plan import Plan, plan, worths
 from moe_lib.planner.run import run_config, write_run
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Question",
     "plan",
     "run_config",
+    "worths",
     "write_run",
 ]

@@ -92,9 +92,8 @@ def plan(
     question = demand.of(law, family, convention)
     n, s = question.solve()
     loss, active, tokens = (float(f(n, s)) for f in (question.loss, question.active, question.tokens))
-    names = [x for x in demand.bounds() if x != "max_sparsity" or question.sparse]
-    worths = {x: loss - _best_loss(demand.relaxed(x).of(law, family, convention)) for x in names}
-    bounds = tuple(Bound(x, demand.bounds()[x], worth > NEGLIGIBLE, max(worth, 0.0)) for x, worth in worths.items())
+    gained = worths(law, demand, family, convention)
+    bounds = tuple(Bound(x, demand.bounds()[x], worth > NEGLIGIBLE, worth) for x, worth in gained.items())
     binding = {bound.name for bound in bounds if bound.binds}
     built = nearest(question, s, family)
     return Plan(
@@ -121,11 +120,22 @@ def plan(
     )
 
 
+def worths(law: Law, demand: Demand, family: Family = PAPER, convention: Convention | None = None) -> dict[str, float]:
+    """Nats per token that a law gains if one bound of a demand is relaxed by a tenth, by the bound's name."""
+    convention = convention or family.convention
+    demand = replace(demand, max_sparsity=demand.of(law).max_sparsity)
+    question = demand.of(law, family, convention)
+    loss = _best_loss(question)
+    names = [x for x in demand.bounds() if x != "max_sparsity" or question.sparse]
+    return {x: max(loss - _best_loss(demand.relaxed(x).of(law, family, convention)), 0.0) for x in names}
+
+
 def outside(law: Law, values: dict[str, float]) -> tuple[str, ...]:
     """Sentences on the values of N, N_a, D, S and C that are outside the known range of a law's data."""
     found = []
     for name, value in values.items():
         least, most = (law.least or {}).get(name, 0.0), (law.limits or {}).get(name, np.inf)
+        name = name.replace("Na", "N_a")
         if value > most * (1 + 1e-9):
             found.append(f"{name} = {value:.3g} is outside this law's data, which end at {most:.3g}")
         if value < least * (1 - 1e-9):
