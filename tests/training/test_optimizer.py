@@ -172,3 +172,13 @@ def test_orthogonalised_matrices_keep_their_directions_and_lose_their_sizes(d: i
     assert (inner - torch.diag(inner.diagonal())).abs().max() < 1e-4
     assert float(inner.diagonal().min()) > 0.6
     assert float(inner.diagonal().max()) < 1.3
+
+
+@pytest.mark.skipif(why_not() is not None, reason="no C++ compiler here")
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 3), st.integers(1, 80))
+def test_the_kernel_orthogonalises_as_float64_does(m: int, d: int) -> None:
+    x_MDD = torch.randn(m, d, d, generator=torch.Generator().manual_seed(d))
+    ours, exact = orthogonalized(x_MDD, native=True), orthogonalized(x_MDD.double())
+    assert (ours - exact).abs().max() < 2e-5
+    assert torch.equal(ours, orthogonalized(x_MDD, native=True))

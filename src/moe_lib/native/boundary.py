@@ -47,6 +47,7 @@ SIGNATURES = {
     " nll[n] log_partition[n] logits[logit_buffer(n, vocabulary, kept)]",
     "next_token_nll_backward": "x[n, d] w[vocabulary, d] target:int64[n] logits[logit_buffer(n, vocabulary, 1)]"
     " log_partition[n] dnll[n] n d vocabulary rounded dx[n, d] dw[vocabulary, d]",
+    "orthogonalize": "x[n, d, d] n d steps a:float b:float c:float",
     "sum_of_squares": "gradients*[sizes] sizes* n_tensors squares:float64[]",
     "adam": "weights*[sizes] gradients*[sizes] firsts*[sizes] seconds*[sizes] sizes* n_tensors"
     " scale:float rate:float beta1:float beta2:float epsilon:float keep:float root:float",

@@ -5,5 +5,6 @@
 #include "experts.h"
 #include "linear.h"
 #include "memory.h"
+#include "muon.h"
 #include "norm.h"
 #include "optimizer.h"

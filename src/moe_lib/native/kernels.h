@@ -41,6 +41,7 @@ void experts_backward(
     const float* hidden, const float* dy, long n, long d, long f, long n_experts, long n_active, long rounded,
     float* dx, float* dgate, float* dw1, float* dv1, float* dw2);
 
+void orthogonalize(float* x, long n, long d, long steps, float a, float b, float c);
 void sum_of_squares(const float* const* gradients, const int64_t* sizes, long n_tensors, double* squares);
 void adam(
     float* const* weights, const float* const* gradients, float* const* firsts, float* const* seconds,

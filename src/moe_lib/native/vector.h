@@ -96,11 +96,20 @@ inline float dot(const float* a, const float* b, long n) {
 
 inline long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 
-// out[c][r] = in[r][c]
+// out[c][r] = in[r][c], by squares of four
 inline void transpose(const float* in, long in_stride, float* out, long out_stride, long rows, long columns) {
-    constexpr long BLOCK = 16;
-    for (long r0 = 0; r0 < rows; r0 += BLOCK)
-        for (long c0 = 0; c0 < columns; c0 += BLOCK)
-            for (long c = c0; c < std::min(c0 + BLOCK, columns); c++)
-                for (long r = r0; r < std::min(r0 + BLOCK, rows); r++) out[c * out_stride + r] = in[r * in_stride + c];
+    const long whole = columns / 4 * 4;
+    long r = 0;
+    for (; r + 4 <= rows; r += 4, in += 4 * in_stride) {
+        for (long c = 0; c < whole; c += 4) {
+            Vector<4> row[4];
+            for (int i = 0; i < 4; i++) row[i] = load<4>(in + i * in_stride + c);
+            for (int j = 0; j < 4; j++)
+                store<4>(out + (c + j) * out_stride + r, Vector<4>{row[0][j], row[1][j], row[2][j], row[3][j]});
+        }
+        for (long c = whole; c < columns; c++)
+            for (long i = 0; i < 4; i++) out[c * out_stride + r + i] = in[i * in_stride + c];
+    }
+    for (; r < rows; r++, in += in_stride)
+        for (long c = 0; c < columns; c++) out[c * out_stride + r] = in[c];
 }

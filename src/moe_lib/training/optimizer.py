@@ -87,7 +87,7 @@ class Adam(torch.optim.AdamW):
                 average.lerp_(gradient, 1 - MUON_MOMENTUM)
                 directions.append(gradient.lerp(average, MUON_MOMENTUM).view(-1, *[weight.shape[1]] * 2))
                 weight.grad = None
-            updates = torch.split(orthogonalized(torch.cat(directions)), [len(one) for one in directions])
+            updates = torch.split(orthogonalized(torch.cat(directions), self.native), [len(one) for one in directions])
             for weight, update in zip(weights, updates, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.flatten(0, 1), alpha=group["lr"])
 
@@ -125,8 +125,11 @@ class Adam(torch.optim.AdamW):
         return state
 
 
-def orthogonalized(x_MDD: Tensor) -> Tensor:
+def orthogonalized(x_MDD: Tensor, native: bool = False) -> Tensor:
     """Each of M square matrices with its singular values brought near 1, by five Newton-Schulz steps."""
+    if native:
+        call("orthogonalize", y_MDD := x_MDD.clone(), *x_MDD.shape[:2], MUON_STEPS, *MUON_COEFFICIENTS)
+        return y_MDD
     a, b, c = MUON_COEFFICIENTS
     x_MDD = x_MDD / torch.linalg.matrix_norm(x_MDD, keepdim=True).clamp(min=1e-7)
     for _ in range(MUON_STEPS):
