@@ -101,7 +101,7 @@ def count_parameters(model: ModelConfig) -> ParameterCount:
     return ParameterCount(
         embedding_matrix=matrix,
         embeddings=matrix * (1 if model.tied_embeddings else 2),
-        attention=layers * 4 * d**2,
+        attention=layers * (4 * d**2 + 2 * d * model.qk_bias),
         router=layers * d * model.n_experts,
         experts=layers * model.n_experts * expert,
         experts_active=layers * model.n_experts_active * expert,

@@ -124,6 +124,7 @@ class ModelConfig(Config):
     above 1 a token passes the stack of layers that many times with the same weights, and sparsity falls below zero
     (Section 8). `embedding_multiplier` scales the embeddings that enter the residual stream. It does not scale the
     tied unembedding. At 1 embeddings enter with a standard deviation of 0.02, far below what a layer adds to them.
+    `qk_bias` adds learned biases to queries and keys, so that a head can attend by distance alone.
     """
 
     d_model: Count
@@ -140,6 +141,7 @@ class ModelConfig(Config):
     scaled_gates: bool = False
     layer_repeats: Count = 1
     embedding_multiplier: Annotated[float, Field(ge=1e-3, le=1e3)] = 1.0
+    qk_bias: bool = False
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from moe_lib.model import build_model
 SMALL = {"d_model": 16, "n_layers": 2, "n_heads": 2, "vocab_size": 37, "context_length": 12}
 
 models = st.builds(
-    lambda head, heads, layers, experts, active, granularity, tied, qk_norm: ModelConfig(
+    lambda head, heads, layers, experts, active, granularity, tied, qk_norm, qk_bias: ModelConfig(
         d_model=2 * head * heads * granularity,
         n_layers=layers,
         n_heads=heads,
@@ -28,11 +28,13 @@ models = st.builds(
         context_length=12,
         tied_embeddings=tied,
         qk_norm=qk_norm,
+        qk_bias=qk_bias,
     ),
     *[st.integers(1, 3)] * 3,
     st.integers(1, 6),
     st.integers(1, 3),
     st.integers(1, 3),
+    st.booleans(),
     st.booleans(),
     st.booleans(),
 )

@@ -46,6 +46,7 @@ MODELS = st.fixed_dictionaries(
     optional={
         "tied_embeddings": st.booleans(),
         "qk_norm": st.booleans(),
+        "qk_bias": st.booleans(),
         "scaled_gates": st.booleans(),
         "rope_base": positive(1, 1e30),
         "embedding_multiplier": st.floats(1e-3, 1e3),
@@ -144,7 +145,7 @@ def test_nonsense_in_any_field_is_refused_and_the_field_named(name: str, value: 
     run[part][name] = value  # type: ignore[assignment]
     is_number = type(value) in (int, float)
     allowed = (
-        (isinstance(value, bool) and name in ("tied_embeddings", "qk_norm", "scaled_gates"))
+        (isinstance(value, bool) and name in ("tied_embeddings", "qk_norm", "qk_bias", "scaled_gates"))
         or (is_number and value == 0 and name in MAY_BE_ZERO)
         or (is_number and 1 < value < 1e13 and name in MAY_BE_LARGE)  # type: ignore[operator]
         or (value == 8.5 and name in MAY_BE_EIGHT)

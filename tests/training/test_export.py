@@ -10,6 +10,7 @@ from moe_lib.config import ModelConfig, RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.model import Transformer, build_model
+from moe_lib.model.huggingface import from_huggingface, to_huggingface
 from moe_lib.training.export import export_run, import_model
 from moe_lib.training.folder import save_run
 
@@ -28,13 +29,13 @@ def stirred(config: ModelConfig) -> Transformer:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("multiplier", [1.0, 5.0])
+@pytest.mark.parametrize(("multiplier", "qk_bias"), [(1.0, False), (5.0, False), (1.0, True)])
 @pytest.mark.parametrize("experts", [{"sparsity": 0.75}, {"sparsity": 0.25}, {}])
 def test_olmoe_computes_our_logits(
-    experts: dict[str, float], multiplier: float, tied: bool, small_corpus: TokenCorpus, tmp_path: Path
+    experts: dict[str, float], multiplier: float, qk_bias: bool, tied: bool, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
     config = ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, tied_embeddings=tied,
-                         embedding_multiplier=multiplier, **experts)  # fmt: skip
+                         embedding_multiplier=multiplier, qk_bias=qk_bias, **experts)  # fmt: skip
     ours = stirred(config)
     save_run(tmp_path / "run", RunConfig(model=ours.config, training={"flops": 1}), ours, small_corpus)
     export_run(tmp_path / "run", tmp_path / "hf")
@@ -47,6 +48,15 @@ def test_olmoe_computes_our_logits(
     back = import_model(tmp_path / "hf")
     assert back.config == (config if multiplier == 1 else config.with_(embedding_multiplier=1.0, tied_embeddings=False))
     assert torch.equal(back(tokens).logits_BTV, ours(tokens).logits_BTV)
+
+
+def test_an_import_with_biases_that_ours_lack_is_refused() -> None:
+    config, tensors = to_huggingface(
+        stirred(ModelConfig(d_model=24, n_layers=2, n_heads=2, vocab_size=61, context_length=16, qk_bias=True))
+    )
+    tensors["model.layers.1.self_attn.v_proj.bias"][3] = 1
+    with pytest.raises(InputError, match=r"model\.layers\.1\.self_attn\.v_proj\.bias has to be zero"):
+        from_huggingface(config, tensors)
 
 
 def test_what_transformers_saves_comes_back(small_corpus: TokenCorpus, tmp_path: Path) -> None:

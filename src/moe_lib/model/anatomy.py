@@ -113,7 +113,7 @@ def _heads(model: Transformer, repeated_BT: Tensor) -> list[list[Tensor]]:
 
 def _attention_logits(attention: Attention, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> tuple[Tensor, Tensor]:
     """Logits [B, H, T, T] of a layer's attention, and the mask [T, T] of those that look at the past."""
-    q, k, _ = (x_BTD @ attention.qkv.weight.mT).chunk(3, dim=-1)
+    q, k, _ = attention.biased(x_BTD @ attention.qkv.weight.mT).chunk(3, dim=-1)
     if attention.q_norm and attention.k_norm:
         q, k = norm(q, attention.q_norm.weight), norm(k, attention.k_norm.weight)
     width = cos_TW.shape[1]

@@ -4,6 +4,7 @@ Both compute the same function: pre-norm RMSNorm, QK-norm over the model width, 
 softmax over all experts, and top-k without renormalisation.
 """
 
+import itertools
 import re
 from typing import Any
 
@@ -30,6 +31,7 @@ _LAYER = {
     "moe.router.layer.weight": "mlp.gate.weight",
 }
 _QKV = ("q_proj", "k_proj", "v_proj")
+_WITHOUT_BIAS = ("v_proj", "o_proj")  # in our models
 _EXPERT = {"w1": "gate_proj", "v1": "up_proj", "w2": "down_proj"}
 
 
@@ -44,6 +46,9 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
     for name, weight in model.named_parameters():
         scale = gate_scale(config) if name.endswith("experts.mlp.w2") else 1.0  # OLMoE does not scale its gates
         tensors.update(_exported(name, weight.detach() * scale, config))
+    if config.qk_bias:
+        for layer, part in itertools.product(range(config.n_layers), _WITHOUT_BIAS):
+            tensors[f"model.layers.{layer}.self_attn.{part}.bias"] = torch.zeros(config.d_model)
     exported = _olmoe_config(config)
     if config.embedding_multiplier != 1:  # OLMoE has no multiplier, so the two matrices have to differ
         embedding, unembedding = _PLAIN["embedding.weight"], _PLAIN["unembedding.weight"]
@@ -55,6 +60,9 @@ def to_huggingface(model: Transformer) -> tuple[dict[str, Any], dict[str, Tensor
 
 def from_huggingface(config: dict[str, Any], tensors: dict[str, Tensor]) -> Transformer:
     """The model of an exported configuration and its tensors; `InputError` unless our model can compute it."""
+    for name, tensor in tensors.items():
+        if name.endswith(tuple(f"{part}.bias" for part in _WITHOUT_BIAS)) and tensor.any():
+            raise InputError(f"{name} has to be zero: our models have biases of queries and keys only")
     model = build_model(_our_config(config), seed=0)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -76,6 +84,8 @@ def _exported(name: str, weight: Tensor, config: ModelConfig) -> dict[str, Tenso
     layer, inner = f"model.layers.{found[1]}.", found[2]
     if inner == "attention.qkv.weight":
         return {f"{layer}self_attn.{part}.weight": w for part, w in zip(_QKV, weight.chunk(3), strict=True)}
+    if inner == "attention.qk_bias":
+        return {f"{layer}self_attn.{part}.bias": w for part, w in zip(_QKV, weight.chunk(2), strict=False)}
     if inner.startswith("moe.experts.mlp."):
         kind = inner.rsplit(".", 1)[1]
         experts = weight.unflatten(0, (config.n_experts, config.d_expert)).unbind()  # type: ignore[no-untyped-call]
@@ -106,7 +116,7 @@ def _olmoe_config(config: ModelConfig) -> dict[str, Any]:
         "rope_parameters": {"rope_theta": config.rope_base, "rope_type": "default"},
         "tie_word_embeddings": config.tied_embeddings,
         "vocab_size": config.vocab_size,
-        "attention_bias": False,
+        "attention_bias": config.qk_bias,
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": None,
@@ -121,7 +131,6 @@ def _our_config(config: dict[str, Any]) -> ModelConfig:
         "norm_topk_prob": False,
         "rms_norm_eps": NORM_EPSILON,
         "num_key_value_heads": config.get("num_attention_heads"),
-        "attention_bias": False,
     }
     for field, value in expected.items():
         if config.get(field) != value:
@@ -141,4 +150,5 @@ def _our_config(config: dict[str, Any]) -> ModelConfig:
         context_length=config["max_position_embeddings"],
         tied_embeddings=config["tie_word_embeddings"],
         rope_base=rope["rope_theta"],
+        qk_bias=config.get("attention_bias", False),
     )

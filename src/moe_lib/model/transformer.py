@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig, Precision
@@ -19,6 +20,7 @@ from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.routing import Routing
 
 EMBEDDING_STD = 0.02
+BIAS_STD = 2.0  # of queries and keys, whose parts that depend on tokens have 1
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,14 @@ def rotary_table(n_positions: int, d_head: int, base: float) -> tuple[Tensor, Te
 
 
 class Attention(nn.Module):
-    """Causal multi-head self-attention with QK-norm and rotary positions."""
+    """Causal multi-head self-attention with rotary positions, and QK-norm and biases of queries and keys if asked."""
 
     def __init__(self, model: ModelConfig, operations: Operations, precision: Precision) -> None:
         super().__init__()
         d = model.d_model
         self.qkv = nn.Linear(d, 3 * d, bias=False)
         self.out = nn.Linear(d, d, bias=False)
+        self.qk_bias = nn.Parameter(torch.empty(2 * d)) if model.qk_bias else None
         self.q_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
         self.k_norm = nn.RMSNorm(d, eps=NORM_EPSILON) if model.qk_norm else None
         self.operations = operations
@@ -64,10 +67,14 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, cos_TW: Tensor, sin_TW: Tensor) -> Tensor:
         """Attention's output [B, T, D]."""
         rounded = self.rounded and self.training
-        qkv = self.operations.linear(x_BTD, self.qkv.weight, rounded)
+        qkv = self.biased(self.operations.linear(x_BTD, self.qkv.weight, rounded))
         q_weight_D, k_weight_D = (norm.weight if norm else None for norm in (self.q_norm, self.k_norm))
         mixed_BTD = self.operations.attention(qkv, q_weight_D, k_weight_D, cos_TW, sin_TW)
         return self.operations.linear(mixed_BTD, self.out.weight, rounded)
+
+    def biased(self, qkv: Tensor) -> Tensor:
+        """Queries, keys and values [B, T, 3 D] with the biases of the first two."""
+        return qkv if self.qk_bias is None else qkv + F.pad(self.qk_bias, (0, self.qkv.in_features))
 
 
 class Block(nn.Module):
@@ -159,13 +166,17 @@ def build_model(
 
     Weights are normal, with standard deviation 0.02 for embeddings and 1 / sqrt(fan-in) for all else. Maps back into
     the residual stream are multiplied by `output_init` over the square root of twice the number of layers passed.
-    Norms start at one. With an `expert_spread` below 1 the experts of a layer start near the first one: each is
+    Norms start at one, and biases with a standard deviation of 2, so that each head begins with distances that it
+    prefers. With an `expert_spread` below 1 the experts of a layer start near the first one: each is
     sqrt(1 - spread^2) times the first plus spread times its own draw.
     """
     model = Transformer(config, backend, precision)
     generator = torch.Generator().manual_seed(seed)
     into_residual = math.sqrt(2 * config.n_layers * config.layer_repeats)
     for name, weight in model.named_parameters():
+        if name.endswith("qk_bias"):
+            nn.init.normal_(weight, std=BIAS_STD, generator=generator)
+            continue
         if weight.ndim == 1:
             nn.init.ones_(weight)
             continue
