@@ -145,3 +145,12 @@ def test_without_noise_the_law_extrapolates_perfectly_and_noise_adds_an_error() 
 def test_a_law_without_sparsity_is_refused() -> None:
     with pytest.raises(InputError, match="has to be a law in N, D and S"):
         imply.slopes(HOFFMANN2022, 1e9, 1e10, 0.0)
+
+
+def test_a_budget_moves_what_sparsity_gains_and_not_what_it_costs() -> None:
+    small, large = (imply.sparsity_balance(ABNAR2025, 3e9, c, (0.0, 0.5, 0.9)) for c in (1e20, 1e21))
+    assert small["cost"].to_numpy() == pytest.approx(large["cost"].to_numpy())
+    assert (large["gain"] / small["gain"]).to_numpy() == pytest.approx(10 ** -ABNAR2025.values["beta"])
+    best = Budget(ABNAR2025, 1e20).best_sparsity(3e9)
+    at_best = imply.sparsity_balance(ABNAR2025, 3e9, 1e20, [float(best)])
+    assert at_best["gain"][0] == pytest.approx(at_best["cost"][0], rel=1e-6)

@@ -63,6 +63,18 @@ def comparative_statics(law: Law, n_params: float, sparsity: float, flops: float
     }
 
 
+def sparsity_balance(law: Law, n_params: float, flops: float, sparsities: Iterable[float]) -> pd.DataFrame:
+    """What more sparsity gains in tokens and costs in active parameters, at fixed N and C; ideal convention.
+
+    Columns S, gain and cost, nats per unit of s = -log(1-S): the gain is -dL/dlogD, since D is proportional to 1/(1-S),
+    the cost dL/ds at fixed N and D. They are equal at the best sparsity. The budget enters the gain alone.
+    """
+    form, s = _posynomial(law), np.asarray(list(sparsities), dtype=np.float64)
+    tokens = Budget(law, flops).tokens(n_params, s)
+    out = form.slopes(law.values, {"N": np.full(s.shape, float(n_params)), "D": tokens, "S": s})
+    return pd.DataFrame({"S": s, "gain": -out["D"], "cost": out["S"]})
+
+
 def _hessian(law: Law, n_params: float, sparsity: float, flops: float) -> Array:
     """Second derivatives of the loss in (log N, s, log C) with D = C / (6 (1-S) N), `[3, 3]`."""
     form, budget = _posynomial(law), Budget(law, flops)
