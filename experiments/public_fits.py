@@ -13,7 +13,8 @@ import pandas as pd
 
 from moe_lib.files import whole_file
 from moe_lib.laws.basis import Posynomial
-from moe_lib.laws.parametric import CHINCHILLA, CLARK
+from moe_lib.laws.interval import interval
+from moe_lib.laws.parametric import CHINCHILLA, CLARK, Law
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.laws.uncertainty import bootstrap
 from moe_lib.repository import EXPERIMENTS, RESULTS
@@ -64,6 +65,28 @@ CLARK_PUBLISHED = {  # Table 3 of Clark et al. (2022), read second-hand
     "S-Base": {"a": -0.082, "b": -0.108, "c": 0.009, "d": 1.104, "E_start": 1.847, "E_max": 314.478},
     "RL-R": {"a": -0.083, "b": -0.126, "c": 0.012, "d": 1.111, "E_start": 1.880, "E_max": 469.982},
     "Hash": {"a": -0.087, "b": -0.136, "c": 0.012, "d": 1.157, "E_start": 4.175, "E_max": 477.741},
+}
+
+LLAMA = {
+    "source": "Open-Athena (2026); points read off a figure of Grattafiori et al. (2024)",
+    "repository": "github.com/Open-Athena/scaling-law-analysis, commit 3e0656e, no licence",
+    "selection": "all 133 points of Llama 3 as read off, in the unit of the figure; squares of the loss itself",
+}
+LLAMA_PUBLISHED = {"a": 59.1, "b": 155.1, "e": 0.6047, "alpha": 0.3100, "beta": 0.3136}  # their exp11, rounded there
+LLAMA_PARABOLAS = 0.4632  # exponent of N* in C that they read off parabolas through the same points
+
+OLMO = {
+    "source": "Bhagia et al. (2024), model ladders; the loss is that of C4 in Paloma",
+    "repository": "github.com/allenai/OLMo-ladder, commit 67a3f44, Apache-2.0",
+    "selection": "as their fit of C4 losses: four sizes, each trained for 1, 2, 5 and 10 times 20 tokens per parameter",
+}
+OLMO_TARGETS = {"7B-4T": None, "13B-5T": 2.3443873053175697}  # what their law predicts, where they print it
+
+FLAME = {
+    "source": "Kang et al. (2025), FLAME-MoE; the runs behind it are not published as a table",
+    "repository": "github.com/cmu-flame/FLAME-MoE, commit e9b2fe2, no licence",
+    "selection": "coefficients that analysis/find_scaling_law.ipynb prints; exp(5) and exp(15) are among its starts",
+    "published": {"a": 148.413257, "b": 3269017.372472, "e": 2.241716, "alpha": 0.279702, "beta": 0.715500},
 }
 
 
@@ -163,6 +186,47 @@ def clark() -> dict[str, Any]:
     return CLARK_SOURCE | {"fits": fits}
 
 
+def llama_runs() -> pd.DataFrame:
+    """The points of Llama 3 as they were read off."""
+    table = pd.read_csv(PUBLIC / "isoflops.csv")
+    table = table[(table["source"] == "llama_3") & (table["condition"] == "raw_loss")]
+    return pd.DataFrame({"N": table["params"], "D": table["tokens"], "L": table["loss"]})
+
+
+def llama() -> dict[str, Any]:
+    """Eq. 5 by squares, and the exponent of N* in C that it implies, with its bootstrap interval."""
+    runs = llama_runs()
+    fitted = fit(CHINCHILLA, runs, "mse", raw=True)
+    draws = [_share(law) for law in bootstrap(fitted, 400).laws]
+    low, high = interval(draws)
+    share = {"parabolas": LLAMA_PARABOLAS, "ours": _share(fitted.law), "low": float(low), "high": float(high)}
+    return LLAMA | {"fits": [_beside("squares of loss", fitted, LLAMA_PUBLISHED)], "exponent": share}
+
+
+def _share(law: Law) -> float:
+    """Exponent of N* in C: beta / (alpha + beta)."""
+    return law.values["beta"] / (law.values["alpha"] + law.values["beta"])
+
+
+def olmo_runs() -> pd.DataFrame:
+    """The ladder's small models, and the two large ones that it predicts."""
+    return pd.read_csv(PUBLIC / "olmo.csv")
+
+
+def olmo() -> dict[str, Any]:
+    """Eq. 5 on the small models, and what it predicts for the large ones."""
+    runs = olmo_runs()
+    large = runs["run"].isin(OLMO_TARGETS)
+    fitted = fit(CHINCHILLA, runs[~large])
+    low, high = bootstrap(fitted, 400).predict(N=runs.loc[large, "N"], D=runs.loc[large, "D"])
+    predicted = fitted.law.loss(runs.loc[large, "N"], runs.loc[large, "D"])
+    targets = [
+        {"run": run.run, "measured": run.L, "published": OLMO_TARGETS[run.run], "ours": one, "low": left, "high": right}
+        for run, one, left, right in zip(runs[large].itertuples(), predicted, low, high, strict=True)
+    ]
+    return OLMO | {"fits": [_beside("huber:1e-3", fitted, {})], "targets": targets}
+
+
 def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, Any]:
     ours = {"objective": fitted.minimum, **fitted.coefficients}
     counts = {"n": fitted.n, "starts": fitted.starts, "agreeing_starts": fitted.agreeing_starts}
@@ -172,6 +236,7 @@ def _beside(name: str, fitted: Fit, published: dict[str, float]) -> dict[str, An
 def main() -> None:
     """Redo all fits and write the results."""
     made = {"made_by": "experiments/public_fits.py", "epoch": epoch(), "gemstones": gemstones(), "clark": clark()}
+    made |= {"llama": llama(), "olmo": olmo(), "flame": FLAME}
     with whole_file(RESULT) as temporary:
         temporary.write_text(json.dumps(made, indent=1) + "\n")
     print(f"wrote {RESULT}")

@@ -4,6 +4,7 @@ import json
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from moe_lib.laws.parametric import CHINCHILLA
@@ -17,7 +18,7 @@ def recorded(public_fits: ModuleType) -> dict[str, Any]:
 
 
 def test_every_record_says_where_its_data_come_from(recorded: dict[str, Any]) -> None:
-    for part in ("epoch", "gemstones", "clark"):
+    for part in ("epoch", "gemstones", "clark", "llama", "olmo", "flame"):
         for field in ("source", "repository", "selection"):
             assert recorded[part][field]
 
@@ -44,3 +45,29 @@ def test_the_record_of_gemstones_is_what_a_fresh_fit_gives(public_fits: ModuleTy
         form, runs = public_fits.gemstones_form(found["law"]), public_fits.gemstones_runs(found["runs"])
         fresh = fit(form, runs, f"huber:{found['delta']}", polishes=2)
         assert fresh.minimum == pytest.approx(found["ours"]["objective"], rel=1e-6)
+
+
+def test_the_published_law_of_the_llama_points_is_a_minimum_and_the_one_found(
+    public_fits: ModuleType, recorded: dict[str, Any]
+) -> None:
+    found = recorded["llama"]["fits"][0]
+    for name, value in found["published"].items():
+        assert found["ours"][name] == pytest.approx(value, rel=1e-3)
+    if not (public_fits.PUBLIC / "isoflops.csv").exists():
+        pytest.skip("experiments/public/isoflops.csv is not here; python tools/public_data.py fetches it")
+    fresh = fit(CHINCHILLA, public_fits.llama_runs(), "mse", raw=True, polishes=2)
+    assert {"objective": fresh.minimum, **fresh.coefficients} == pytest.approx(found["ours"], rel=1e-4)
+
+
+def test_the_record_of_the_ladder_is_what_a_fresh_fit_gives(public_fits: ModuleType, recorded: dict[str, Any]) -> None:
+    runs = public_fits.olmo_runs()
+    small = runs[~runs["run"].isin(public_fits.OLMO_TARGETS)]
+    fresh = fit(CHINCHILLA, small, polishes=2)
+    assert {"objective": fresh.minimum, **fresh.coefficients} == pytest.approx(
+        recorded["olmo"]["fits"][0]["ours"], rel=1e-4
+    )
+
+
+def test_two_coefficients_of_flame_are_its_starts(recorded: dict[str, Any]) -> None:
+    published = recorded["flame"]["published"]
+    assert np.log([published["a"], published["b"]]) == pytest.approx([5, 15], abs=1e-6)
