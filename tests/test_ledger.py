@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from moe_lib import files
 from moe_lib import ledger as ledgers
 from moe_lib.errors import InputError, Notice
 from moe_lib.ledger import Ledger, Row
@@ -350,3 +352,69 @@ def test_a_link_to_itself_is_refused_before_a_run_is_trained(path: Path) -> None
 
 def test_the_rows_of_the_book_are_valid() -> None:
     assert len(ledgers.book_ledger().rows()) >= 285
+
+
+def of_rows(path: Path, n_rows: int) -> Ledger:
+    """A ledger of so many lines that nobody reads, with the index that its last append left."""
+    keys = [f"{number:016x}" for number in range(n_rows)]
+    path.write_text("".join(json.dumps({"key": key, "text": "long" * 100}) + "\n" for key in keys))
+    ledgers._Index(path).write(keys, path.stat())
+    return Ledger(path)
+
+
+def test_an_append_at_twenty_thousand_rows_is_about_as_fast_as_at_three_hundred(
+    tmp_path: Path, make_row: MakeRow
+) -> None:
+    """Reading the rows takes sixty times as long; keys alone cost little beside the rest of an append."""
+
+    def seconds(n_rows: int) -> float:
+        ledger, rows = of_rows(tmp_path / f"{n_rows}.jsonl", n_rows), [make_row(seed) for seed in range(15)]
+        taken = []
+        for row in rows:
+            began = time.process_time()
+            assert ledger.append(row)
+            taken.append(time.process_time() - began)
+        return sorted(taken)[len(taken) // 2]
+
+    few = seconds(300)
+    assert seconds(20_000) < 25 * few
+
+
+@pytest.mark.parametrize("name", [".runs.jsonl.keys", "runs.jsonl.cut"])
+def test_files_beside_the_ledger_are_not_written_through_a_link(name: str, path: Path, make_row: MakeRow) -> None:
+    Ledger(path).append(make_row(0))
+    with open(path, "a") as stream:
+        stream.write('{"key": "b", "lo')
+    mine = path.with_name("mine")
+    mine.write_text("mine")
+    path.with_name(name).unlink(missing_ok=True)
+    path.with_name(name).symlink_to(mine)
+    if name.endswith("cut"):
+        with pytest.raises(OSError, match="symbolic links"):
+            Ledger(path).append(make_row(1))
+        assert path.read_text().endswith('"lo')
+    else:
+        with pytest.warns(Notice, match="cut short"):
+            Ledger(path).append(make_row(1))
+        assert seeds(Ledger(path)) == [0, 1]
+    assert mine.read_text() == "mine"
+
+
+def test_a_file_of_somebody_else_in_the_place_of_the_index_stays(path: Path, make_row: MakeRow) -> None:
+    beside = path.with_name(".runs.jsonl.keys")
+    beside.write_text("mine\n")
+    ledger = Ledger(path)
+    assert [ledger.append(make_row(seed)) for seed in (0, 1, 0)] == [True, True, False]
+    assert beside.read_text() == "mine\n"
+
+
+def test_a_long_wait_for_a_lock_is_said(path: Path, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
+    Ledger(path).append(make_row(0))
+    with ThreadPoolExecutor(1) as pool, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with ledgers.locked(path):
+            waiting = pool.submit(Ledger(path).append, make_row(1))
+            time.sleep(1)
+        assert waiting.result()
+    assert ["another process holds its lock" in str(one.message) for one in said] == [True]

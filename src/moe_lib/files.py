@@ -4,34 +4,51 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import shutil
+import stat
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from moe_lib.errors import InputError, Notice
 from moe_lib.reading import open_regular
 
+PATIENCE = 5.0  # seconds that a wait for a lock may last without a word
 TRIES = 100  # to open a lock in a folder that its last holder is removing
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, new: bool = False) -> Iterator[Path]:
     """Yield a temporary path; on success fsync it and rename it to `path`, on error remove it.
+
+    A file that it replaces keeps its permissions. With `new` nothing is replaced: `InputError` if `path` exists, even
+    if another process made it meanwhile.
 
     It is in a folder of its own beside `path`, with whatever else the writer puts beside its file; a kill leaves that
     folder, see `remove_temporaries`. An `OSError` of writing it names `path`.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Processes in two containers may have one number, and threads of a process always have.
+    scratch = path.with_name(f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09}.tmp")
     temporary = scratch / path.name
     try:
         scratch.mkdir(parents=True, exist_ok=True)
         yield temporary
-        temporary.chmod(0o644)  # some writers make a file that only its owner may read
+        usual = scratch / ".permissions"  # some writers make a file that only its owner may read
+        usual.touch()
+        temporary.chmod(stat.S_IMODE((path if path.is_file() and not path.is_symlink() else usual).stat().st_mode))
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        temporary.replace(path)
+        if new:
+            os.link(temporary, path)
+        else:
+            temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        if new and isinstance(error, FileExistsError):
+            raise InputError(f"{path}: exists already; choose another name or remove it") from None
         if error.filename in (None, str(temporary), str(scratch)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
@@ -55,11 +72,12 @@ def remove_temporaries(folder: Path, pattern: str) -> None:
 
 
 @contextmanager
-def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold the lock of a file, made if it is missing, and yield a descriptor to read and write it.
 
     It is the file that is at `path` once the lock is held, also if another one took its place meanwhile. `InputError`
-    if it is not a regular file.
+    if it is not a regular file. If another process holds the lock, `on_wait` is called at once; without it, a wait of
+    more than a few seconds is said in a `Notice`.
     """
     while True:
         descriptor = _open_to_lock(path)
@@ -67,13 +85,27 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[i
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                on_wait()
+                if on_wait is not None:
+                    on_wait()
+                elif not _free_soon(descriptor):
+                    warnings.warn(f"{path}: another process holds its lock; this one waits", Notice, stacklevel=4)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if is_at(descriptor, path):
                 yield descriptor
                 return
         finally:
             os.close(descriptor)
+
+
+def _free_soon(descriptor: int) -> bool:
+    """Whether a lock could be taken within `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        time.sleep(0.02)
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from here.
 import hashlib
 import json
 import os
+import re
 import reprlib
 import tempfile
 import warnings
@@ -29,6 +30,8 @@ Row = dict[str, Any]
 NUMBERS = ("sparsity", "n_params", "n_params_active", "flops", "n_tokens")  # of every row
 LOSSES = ("loss", "loss_standard_error")  # of every row whose run is done
 BOUND = 1e300
+STAMP = rb"[0-9a-f ]+(\n|\Z)"  # the first line of an index, or what a kill left of it
+LONGEST_STAMP = 200
 BLOCK = 65_536  # bytes read at once when the last line is looked for
 
 
@@ -105,7 +108,7 @@ class Ledger:
     def _keep(self, tail: bytes) -> None:
         """Move a line that was cut short to a file beside the ledger, with a notice."""
         beside = self.path.with_name(self.path.name + ".cut")
-        descriptor = open_regular(beside, os.O_WRONLY | os.O_CREAT)
+        descriptor = open_regular(beside, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW)
         try:
             _write_all(descriptor, tail + b"\n", os.fstat(descriptor).st_size)
             os.fsync(descriptor)
@@ -187,17 +190,21 @@ class _Index:
 
     def write(self, keys: list[str], now: os.stat_result) -> None:
         """Write the keys of the ledger as it is now; if the disk fails, the index left behind is not trusted."""
+        content = "\n".join([_stamp(keys, now), *keys, ""]).encode()
         with suppress(OSError, InputError):
-            descriptor = open_regular(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            descriptor = open_regular(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
             try:
-                _write_all(descriptor, "\n".join([_stamp(keys, now), *keys, ""]).encode(), 0)
+                first = os.pread(descriptor, LONGEST_STAMP, 0)
+                if not first or re.match(STAMP, first):  # not a file of somebody else
+                    os.ftruncate(descriptor, 0)
+                    _write_all(descriptor, content, 0)
             finally:
                 os.close(descriptor)
 
 
 def _stamp(keys: list[str], ledger: os.stat_result) -> str:
     digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
-    return f"{ledger.st_ino} {ledger.st_size} {ledger.st_mtime_ns} {digest}"
+    return f"{ledger.st_ino} {ledger.st_size} {ledger.st_mtime_ns} {ledger.st_ctime_ns} {digest}"
 
 
 def digest_of(row: Row) -> str:

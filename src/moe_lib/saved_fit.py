@@ -50,7 +50,7 @@ def save_fit(report: Report, ties: Mapping[str, str], path: Path) -> None:
         "internal": fitted.x.tolist(),
         "resamples": [] if report.resamples is None else report.resamples.x.tolist(),
     }
-    with whole_file(path) as temporary:
+    with whole_file(Path(os.path.realpath(path))) as temporary:  # a link to an earlier fit stays a link
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

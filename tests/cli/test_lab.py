@@ -38,7 +38,7 @@ def test_a_lab_is_played_from_the_shell(moe_here, make_row: Callable[..., Row], 
     ("arguments", "says"),
     [
         (["query", "none.json", "--params", "1e8", "--tokens", "1e8"], "none.json: does not exist; start a lab first"),
-        (["start", "lab.json", "--student", " "], "student = ' ' has to be a name"),
+        (["start", "lab.json", "--student", " "], "student = ' ' has to be a name of characters"),
         (["start", "lab.json", "--student", "ada", "--flops", "nan"], "flops = nan has to be positive and finite"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,10 @@ def test_a_lab_resumes_from_its_file_which_stores_no_answers(tmp_path: Path) -> 
         '{"student": "ada", "flops": "much", "queries": [], "real": [], "bet": null}',
         '{"student": "ada", "flops": 1e20, "queries": [[1e8, 0.0]], "real": [], "bet": null}',
         '{"student": "ada", "flops": 1e20, "queries": 3, "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [[-1e8, 0.0, 1e9, 1.0]], "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [[1e8, 1.0, 1e9, 1.0]], "real": [], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [], "real": [["key", -1e20]], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [], "real": [], "bet": [1e8, 2.0, 3.0]}',
         '{"student": "ada", "flops": 1e20, "queries": [], "real": [], "bet": [1.0]}',
     ],
 )
@@ -218,3 +223,39 @@ def test_real_runs_are_paid_for_once_and_shown_without_their_loss(make_row: Call
     assert lab.spent == 6e13
     with pytest.raises(InputError, match=f"key = '{diverged['key']}' has to be that of a finished run"):
         lab.real(diverged["key"], ledger)
+
+
+def test_queries_at_once_are_all_paid_for_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / "lab.json"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: Lab("ada", file=file).query(1e8, n_params=1e8), range(12)))
+    lab = Lab.opened(file)
+    assert sorted(one.loss for one in lab.queries) == sorted(one.loss for one in answers)
+    assert len({one.loss for one in answers}) == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["lab.json"]
+
+
+def test_a_link_to_a_lab_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+    (tmp_path / "labs").mkdir()
+    Lab("ada", file=tmp_path / "labs" / "ada.json").start()
+    (tmp_path / "labs" / "ada.json").chmod(0o600)
+    (tmp_path / "lab.json").symlink_to("labs/ada.json")
+    Lab.opened(tmp_path / "lab.json").query(1e8, n_params=1e8)
+    assert (tmp_path / "lab.json").is_symlink()
+    assert (tmp_path / "labs" / "ada.json").stat().st_mode & 0o777 == 0o600
+    assert len(Lab.opened(tmp_path / "labs" / "ada.json").queries) == 1
+
+
+def test_a_lab_is_started_once_even_by_two_at_once(tmp_path: Path) -> None:
+    first, second = (Lab(name, file=tmp_path / "lab.json") for name in ("ada", "emmy"))
+    first.start()
+    with pytest.raises(InputError, match=r"lab\.json: exists already"):
+        second.start()
+    assert Lab.opened(tmp_path / "lab.json").student == "ada"
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\nb", "\x1b[31m", "\u202eada"])
+def test_a_name_that_cannot_be_printed_is_refused(name: str) -> None:
+    """Half a character could not be read back from the file."""
+    with pytest.raises(InputError, match="has to be a name of characters that can be printed"):
+        Lab(name)

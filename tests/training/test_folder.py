@@ -17,7 +17,7 @@ from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.model import build_model
-from moe_lib.training import checkpoint, load_run, own_folder, remove_run, save_run
+from moe_lib.training import checkpoint, load_run, own_folder, remove_run, require_outside, save_run
 from moe_lib.training.folder import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*another process is training here")
@@ -109,6 +109,32 @@ def test_a_kill_before_the_first_file_is_resumed_from(small_run: RunConfig, tmp_
     (tmp_path / ".run.json.12.tmp" / "run.json").write_text("{")
     with own_folder(tmp_path, small_run):
         assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "run.json"]
+
+
+def test_what_was_trained_stays_a_runs_if_its_row_is_refused(small_run: RunConfig, tmp_path: Path) -> None:
+    """The ledger may have become unreadable meanwhile: once it is mended, the run resumes."""
+    run = tmp_path / "run"
+
+    def train() -> None:
+        with own_folder(run, small_run):
+            checkpoint.save(run, "owner", checkpoint.State(1, {"losses": torch.zeros(1)}, 0.0))
+            raise InputError("the last line is not a row")
+
+    with pytest.raises(InputError, match="not a row"):
+        train()
+    assert sorted(path.name for path in run.iterdir())[:2] == ["lock", "run.json"]
+    with own_folder(run, small_run):
+        assert checkpoint.load_newest(run, "owner") is not None
+
+
+@pytest.mark.parametrize("name", ["lock", "run.json", "step-00000001.json", "model.safetensors"])
+def test_a_ledger_may_not_take_a_name_that_a_runs_folder_needs(name: str, tmp_path: Path) -> None:
+    """The lock in particular: a row would wait for ever for the lock that its own run holds."""
+    (tmp_path / "link").symlink_to(tmp_path / "run" / name)
+    for file in (tmp_path / "run" / name, tmp_path / "run" / ".." / "run" / name, tmp_path / "link"):
+        with pytest.raises(InputError, match=r"ledger = .* is a name that the run's folder needs for itself"):
+            require_outside(tmp_path / "run", file, "ledger")
+    require_outside(tmp_path / "run", tmp_path / "run" / "runs.jsonl", "ledger")
 
 
 def test_a_pipe_as_lock_is_refused(small_run: RunConfig, tmp_path: Path) -> None:

@@ -207,16 +207,33 @@ def test_the_speed_is_that_of_the_whole_run_however_often_it_is_killed(
     assert row["tokens_per_second"] == schedule.tokens_per_step / 2
 
 
-def test_a_checkpoint_without_seconds_is_resumed_from_and_the_speed_is_unknown(
-    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+@pytest.mark.parametrize("names", [("step", "key", "sha256"), ("step", "seconds", "key", "sha256")])
+def test_a_checkpoint_of_an_earlier_version_is_resumed_and_the_speed_is_not_known(
+    names: tuple[str, ...], small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
 ) -> None:
+    """It has no digest over its record, in which the seconds could have been changed."""
     undisturbed = train(small_run, small_corpus, tmp_path)
     [marker] = tmp_path.glob("step-*.json")
     about = json.loads(marker.read_text())
-    marker.write_text(json.dumps({name: about[name] for name in ("step", "key", "sha256")}))
-    row = execute(small_run, small_corpus, lambda *_: {}, tmp_path)
+    marker.write_text(json.dumps({name: about[name] for name in names}))
+    with pytest.warns(UserWarning, match="is of an earlier version; the run's speed will not be known"):
+        row = execute(small_run, small_corpus, lambda *_: {}, tmp_path)
     assert row["tokens_per_second"] is None
     assert row["curve"] == loss_curve(undisturbed.losses.numpy())
+
+
+def test_a_step_that_is_not_that_of_the_losses_is_noticed_without_a_digest(begun: Path) -> None:
+    """As edited by hand: the step and the names, in the form of a version that had no digests."""
+    marker = max(begun.glob("step-*.json"))
+    about = json.loads(marker.read_text())
+    marker.with_suffix(".safetensors").rename(begun / "step-00000099.safetensors")
+    marker.rename(begun / "step-00000099.json")
+    edited = {"step": 99, "key": about["key"], "sha256": about["sha256"]}
+    (begun / "step-00000099.json").write_text(json.dumps(edited))
+    with pytest.warns(UserWarning, match="damaged checkpoint skipped .its step does not match its losses"):
+        found = checkpoint.load_newest(begun, about["key"])
+    assert found is not None
+    assert found.step == about["step"] - 1
 
 
 def test_training_learns(small_run: RunConfig, small_corpus: TokenCorpus) -> None:

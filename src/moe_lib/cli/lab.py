@@ -1,12 +1,13 @@
 """`moe-lib lab`: the scaling lab from a shell, with its state in one file."""
 
-import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from moe_lib.cli.output import print_json
 from moe_lib.cli.runs import LEDGER
 
 File = Annotated[Path, typer.Argument(help="State of the lab, JSON.")]
@@ -34,10 +35,10 @@ def start(
     from moe_lib.errors import InputError
     from moe_lib.lab import Lab
 
-    if file.exists():
+    if os.path.lexists(file):
         raise InputError(f"{file}: exists already; choose another name or remove it")
     lab = Lab(student, flops, file)
-    lab.save()
+    lab.start()
     print(f"{lab}, state in {file}")
 
 
@@ -99,10 +100,13 @@ def cells(file: File, ledger: LedgerOption = LEDGER, as_json: Json = False) -> N
 
     Example: `moe-lib lab cells lab.json`
     """
+    from moe_lib.errors import InputError
     from moe_lib.lab import Lab
     from moe_lib.ledger import Ledger
 
     table = Lab.opened(file).cells(Ledger(ledger))
+    if table.empty:
+        raise InputError(f"ledger = {ledger}: has no finished run; name another with --ledger")
     print(table.to_json(orient="records") if as_json else table.to_string(index=False))
 
 
@@ -144,7 +148,7 @@ def _without_nan(answer: dict[str, Any]) -> dict[str, Any]:
 
 def _print(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(values, indent=2, allow_nan=False))
+        print_json(values)
         return
     for name, value in values.items():
         text = "diverged" if name == "loss" and value is None else f"{value:.6g}" if isinstance(value, float) else value

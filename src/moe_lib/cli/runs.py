@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 # The repository's ledger in a checkout, otherwise a file in the working folder.
 LEDGER = Path("experiments/results" if Path("experiments").is_dir() else "") / "runs.jsonl"
 
-LedgerOption = Annotated[Path, typer.Option(help="The ledger that the rows go to.")]
+LedgerOption = Annotated[
+    Path, typer.Option(help="The ledger that the rows go to; outside a checkout, runs.jsonl in the current folder.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,12 +49,16 @@ def train(
     require_extra("train", "moe-lib train")
     from moe_lib.cli.live import one_run
     from moe_lib.config import RunConfig
+    from moe_lib.errors import InputError
     from moe_lib.evaluation import evaluate
     from moe_lib.ledger import Ledger
-    from moe_lib.training import execute, own_folder
+    from moe_lib.training import execute, own_folder, require_outside
 
+    if not checkpoint_seconds >= 0:
+        raise InputError(f"checkpoint-seconds = {checkpoint_seconds:g} has to be at least 0")
     console = plain_console()
     run, rows = RunConfig.from_yaml(file), Ledger(ledger)
+    require_outside(out, ledger, "ledger")
     corpus = _corpora([run], console)[run.corpus, run.model.vocab_size]
     rows.require_writable()
     with own_folder(out, run):

@@ -16,6 +16,11 @@ Students can also buy real runs of the book's ledger, which have the ledger's lo
 
 import hashlib
 import json
+import os
+import reprlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +32,7 @@ import pandas as pd
 from moe_lib.accounting import Convention, count_parameters
 from moe_lib.config import ModelConfig
 from moe_lib.errors import InputError
-from moe_lib.files import whole_file
+from moe_lib.files import locked, whole_file
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.ledger import Ledger, Row
@@ -84,11 +89,12 @@ class Lab:
     """
 
     def __init__(self, student: str, flops: float = BUDGET, file: Path | str | None = None) -> None:
-        if not student.strip():
-            raise InputError(f"student = {student!r} has to be a name")
+        if not student.strip() or not student.isprintable():
+            raise InputError(f"student = {reprlib.repr(student)} has to be a name of characters that can be printed")
         if not (np.isfinite(flops) and flops > 0):
             raise InputError(f"flops = {flops:g} has to be positive and finite")
-        self.student, self.flops, self.file = student, float(flops), None if file is None else Path(file)
+        self.student, self.flops = student, float(flops)
+        self.file = None if file is None else Path(os.path.realpath(file))
         self._state: dict[str, Any] = {"student": student, "flops": self.flops, "queries": [], "real": [], "bet": None}
         self._read()
 
@@ -104,8 +110,11 @@ class Lab:
     @property
     def queries(self) -> list[Query]:
         """All queries in order, with their answers."""
-        asked = [tuple(one) for one in self._state["queries"]]
-        return [self._answer(one, asked[:number].count(one)) for number, one in enumerate(asked)]
+        answers, asked = [], Counter[tuple[float, ...]]()
+        for one in map(tuple, self._state["queries"]):
+            answers.append(self._answer(one, asked[one]))
+            asked[one] += 1
+        return answers
 
     @property
     def table(self) -> pd.DataFrame:
@@ -156,10 +165,10 @@ class Lab:
             low, high = ALLOWED[name]
             if not low <= value <= high:
                 raise InputError(f"{name.replace('_', '-')} = {value:g} has to be between {low:g} and {high:g}")
-        self._pay(self.cost(one[0], one[2], one[1]))
-        before = self._state["queries"].count(list(one))
-        self._state["queries"].append(list(one))
-        self.save()
+        with self._changing():
+            self._pay(self.cost(one[0], one[2], one[1]))
+            before = self._state["queries"].count(list(one))
+            self._state["queries"].append(list(one))
         return self._answer(one, before)
 
     def cells(self, ledger: Ledger) -> pd.DataFrame:
@@ -171,25 +180,25 @@ class Lab:
         rows = ledger.select([key])
         if not rows or rows[0]["status"] != "done":
             raise InputError(f"key = {key!r} has to be that of a finished run of {ledger.path}")
-        if key not in [own for own, _ in self._state["real"]]:
-            self._pay(float(rows[0]["flops"]))
-            self._state["real"].append([key, float(rows[0]["flops"])])
-            self.save()
+        with self._changing():
+            if key not in [own for own, _ in self._state["real"]]:
+                self._pay(float(rows[0]["flops"]))
+                self._state["real"].append([key, float(rows[0]["flops"])])
         return float(rows[0]["loss"])
 
     def bet(self, n_params: float, sparsity: float, loss: float) -> Score:
         """Bet once on the best N and S at `target`, and on the loss of that model."""
-        if self._state["bet"] is not None:
-            raise InputError("the bet is made; a student bets once")
-        flops, largest = self.target
-        if not ALLOWED["n_params"][0] <= n_params <= largest:
-            raise InputError(f"n-params = {n_params:g} has to be between 1e7 and {largest:g} at C = {flops:.3g}")
-        if not 0 <= sparsity <= ALLOWED["sparsity"][1]:
-            raise InputError(f"sparsity = {sparsity:g} has to be between 0 and {ALLOWED['sparsity'][1]:g}")
-        if not (np.isfinite(loss) and loss > 0):
-            raise InputError(f"loss = {loss:g} has to be positive and finite")
-        self._state["bet"] = [float(n_params), float(sparsity), float(loss)]
-        self.save()
+        with self._changing():
+            if self._state["bet"] is not None:
+                raise InputError("the bet is made; a student bets once")
+            flops, largest = self.target
+            if not ALLOWED["n_params"][0] <= n_params <= largest:
+                raise InputError(f"n-params = {n_params:g} has to be between 1e7 and {largest:g} at C = {flops:.3g}")
+            if not 0 <= sparsity <= ALLOWED["sparsity"][1]:
+                raise InputError(f"sparsity = {sparsity:g} has to be between 0 and {ALLOWED['sparsity'][1]:g}")
+            if not (np.isfinite(loss) and loss > 0):
+                raise InputError(f"loss = {loss:g} has to be positive and finite")
+            self._state["bet"] = [float(n_params), float(sparsity), float(loss)]
         return self.score
 
     @property
@@ -213,8 +222,21 @@ class Lab:
         loss = float((law.loss(n, d, s) + RATE_COST * away**2) * np.exp(noise))
         return Query(n, s, d, rate, self.cost(n, d, s), loss if rate < DIVERGES * best else float("nan"))
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the file, read it, and write what was changed in the state, while no other process changes it."""
+        if self.file is None:
+            yield
+            return
+        if not self.file.exists():
+            with suppress(InputError):  # another process has just made it, and whose it is is read below
+                self.start()
+        with locked(self.file):
+            self._read()
+            yield
+            self._write(self.file)
+
     def _pay(self, flops: float) -> None:
-        self._read()
         if self._state["bet"] is not None:
             raise InputError("the bet is made; nothing can be asked after it")
         left = self.flops - self.spent
@@ -230,21 +252,25 @@ class Lab:
                 raise InputError(f"{self.file}: is the lab of {name} = {state[name]}, not {getattr(self, name)}")
         self._state = state
 
-    def save(self) -> None:
-        """Write the state atomically; every query saves it."""
+    def start(self) -> None:
+        """Write the file of a lab without queries; `InputError` if a file of this name exists."""
         if self.file is not None:
-            with whole_file(self.file) as temporary:
-                temporary.write_text(json.dumps(self._state, indent=1) + "\n", encoding="utf-8")
+            self._write(self.file, new=True)
+
+    def _write(self, file: Path, new: bool = False) -> None:
+        with whole_file(file, new) as temporary:
+            temporary.write_text(json.dumps(self._state, indent=1) + "\n", encoding="utf-8")
 
 
 def _read_state(file: Path) -> dict[str, Any]:
     try:
         state = read_json(file)
         Lab(state["student"], state["flops"])
+        asked, bet = ("n_params", "sparsity", "n_tokens", "rate"), state["bet"]
         complete = (
-            all(len(one) == 4 and all(isinstance(x, float) for x in one) for one in state["queries"])
-            and all(isinstance(key, str) and isinstance(flops, float) for key, flops in state["real"])
-            and (state["bet"] is None or (len(state["bet"]) == 3 and all(isinstance(x, float) for x in state["bet"])))
+            all(_are_allowed(asked, one) for one in state["queries"])
+            and all(isinstance(key, str) and isinstance(flops, float) and flops > 0 for key, flops in state["real"])
+            and (bet is None or (len(bet) == 3 and _are_allowed(asked[:2], bet[:2]) and bet[2] > 0))
         )
     except FileNotFoundError:
         raise InputError(f"{file}: does not exist; start a lab first") from None
@@ -253,6 +279,13 @@ def _read_state(file: Path) -> dict[str, Any]:
     if not complete:
         raise InputError(f"{file}: is not the state of a lab")
     return dict(state)
+
+
+def _are_allowed(names: tuple[str, ...], values: list[Any]) -> bool:
+    return all(
+        isinstance(value, float) and ALLOWED[name][0] <= value <= ALLOWED[name][1]
+        for name, value in zip(names, values, strict=True)
+    )
 
 
 def _random(*parts: object) -> np.random.Generator:

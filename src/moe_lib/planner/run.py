@@ -6,7 +6,6 @@ from pathlib import Path
 import yaml
 
 from moe_lib.config import ModelConfig, RunConfig, TrainingConfig
-from moe_lib.errors import InputError
 from moe_lib.files import whole_file
 from moe_lib.planner.built import Built
 from moe_lib.planner.family import Family
@@ -25,11 +24,9 @@ def run_config(built: Built, family: Family, corpus: str | None = None) -> RunCo
 
 def write_run(run: RunConfig, path: Path, comment: str = "") -> None:
     """Write a run's YAML atomically; `InputError` if the file exists."""
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path}: exists already; choose another name or remove it")
     fields = json.loads(run.model_dump_json(exclude_defaults=True))
     text = "".join(f"# {line}\n" for line in comment.splitlines()) + yaml.safe_dump(fields, sort_keys=False)
-    with whole_file(path) as temporary:
+    with whole_file(path, new=True) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

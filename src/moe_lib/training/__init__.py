@@ -1,6 +1,6 @@
 """Trains a configuration on a corpus and makes its ledger row; does not choose what to train."""
 
-from moe_lib.training.folder import load_run, own_folder, remove_run, require_tokenizer, save_run
+from moe_lib.training.folder import load_run, own_folder, remove_run, require_outside, require_tokenizer, save_run
 from moe_lib.training.loop import Progress, Trained, train
 from moe_lib.training.run import execute
 
@@ -11,6 +11,7 @@ __all__ = [
     "load_run",
     "own_folder",
     "remove_run",
+    "require_outside",
     "require_tokenizer",
     "save_run",
     "train",

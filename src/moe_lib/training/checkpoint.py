@@ -70,7 +70,7 @@ def load_newest(folder: Path, owner: str) -> State | None:
             if sha256_of(path) != about["sha256"]:
                 raise ValueError("its digest does not match")
             if about["key"] == owner:
-                return State(about["step"], load_tensors(path), about.get("seconds", math.nan))
+                return _state(path, about)
         except (OSError, ValueError) as error:
             damaged = True
             reason = error.strerror if isinstance(error, OSError) else error
@@ -80,6 +80,20 @@ def load_newest(folder: Path, owner: str) -> State | None:
     if damaged:
         warnings.warn(f"{folder}: no checkpoint is whole; training starts anew", Notice, stacklevel=2)
     return None
+
+
+def _state(path: Path, about: dict[str, Any]) -> State:
+    """The state of a checkpoint; `ValueError` if its step is not that of its losses, one of which each step leaves.
+
+    Nothing protects the seconds of a record without a digest, as earlier versions wrote it: they are not used.
+    """
+    tensors = load_tensors(path)
+    if "losses" not in tensors or int(tensors["losses"].isfinite().sum()) != about["step"]:
+        raise ValueError("its step does not match its losses")
+    if "digest" not in about:
+        warnings.warn(f"{path}: is of an earlier version; the run's speed will not be known", Notice, stacklevel=3)
+        return State(about["step"], tensors, math.nan)
+    return State(about["step"], tensors, about.get("seconds", math.nan))
 
 
 def step_of(name: str) -> int:
@@ -95,7 +109,8 @@ def _signed(about: dict[str, Any]) -> str:
 def _checked(marker: Path) -> dict[str, Any]:
     """The record of a marker; `ValueError` if anything in it was changed, or its name has another step.
 
-    Markers of earlier versions have no digest; everything in them but the seconds is checked by other means.
+    Markers of earlier versions have no digest; everything in them but the seconds is checked by other means: the step
+    by the losses, the owner by the run that resumes, the tensors by their own digest.
     """
     text = read_text(marker, LARGEST_SETTINGS)
     about = json_value(text)
@@ -106,7 +121,7 @@ def _checked(marker: Path) -> dict[str, Any]:
         raise ValueError("its record is not complete")
     if text != (_signed(record) if "digest" in about else json.dumps(record)):
         raise ValueError("its digest does not match")
-    return record
+    return about
 
 
 def _of_another(folder: Path, found: str, owner: str) -> str:

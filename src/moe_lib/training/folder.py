@@ -35,7 +35,7 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
     """Hold the folder of a run, cleared of a killed process's files; a second process waits until the first has ended.
 
     Raises `InputError` if it belongs to another run, or is not empty and not a run's at all; nothing in it is then
-    touched. If the run is rejected, a folder created for it is removed.
+    touched. If the run is rejected before anything is trained, a folder created for it is removed.
     """
     new = not folder.exists()
     _require_own(folder, run)
@@ -45,13 +45,21 @@ def own_folder(folder: Path, run: RunConfig) -> Iterator[None]:
         try:
             yield
         except InputError:
-            if claimed:
+            trained = any(re.fullmatch(OWN, path.name) for path in folder.glob("*") if path.name != "run.json")
+            if claimed and not trained:
                 (folder / "run.json").unlink(missing_ok=True)
-            if new:
+            if new and not trained:
                 (folder / "lock").unlink(missing_ok=True)
                 with suppress(OSError):  # not empty: it has files that may matter to somebody
                     folder.rmdir()
             raise
+
+
+def require_outside(folder: Path, file: Path, option: str) -> None:
+    """`InputError` if a file would be one of those that a run's folder keeps for itself."""
+    place = Path(os.path.realpath(file))
+    if place.parent == Path(os.path.realpath(folder)) and re.fullmatch(rf"lock|{OWN}", place.name):
+        raise InputError(f"{option} = {file}: is a name that the run's folder needs for itself; choose another")
 
 
 def _say_that_it_waits(folder: Path) -> None:
