@@ -120,6 +120,15 @@ def test_broken_yaml_is_a_sentence(what: str, kind: type[Config], tmp_path: Path
         kind.from_yaml(path)
 
 
+@pytest.mark.parametrize("written", ["010", "1:30", "0b11", "0x10", "1_000", "190:20:30.5", "00", "1_0.5"])
+def test_a_number_of_old_yaml_is_not_read_as_another(written: str, tmp_path: Path) -> None:
+    """YAML 1.1 takes 010 for 8, and 1:30 for 90."""
+    (tmp_path / "file.yaml").write_text(f"x: {written}\ny: [1.5, -2, +3, 1e3, .5, 2., 0, -0, 1.0e-3, .inf]\n")
+    content = read_yaml(tmp_path / "file.yaml")
+    assert content["x"] == written
+    assert content["y"] == [1.5, -2, 3, 1000.0, 0.5, 2.0, 0, 0, 0.001, float("inf")]
+
+
 def test_a_merge_may_give_a_name_again(tmp_path: Path) -> None:
     path = tmp_path / "file.yaml"
     path.write_text("x: &base {seed: 1, flops: 2}\ny: {<<: *base, seed: 3}\n")

@@ -11,6 +11,7 @@ import pytest
 
 from moe_lib import table_files
 from moe_lib.errors import InputError
+from moe_lib.reading import repeated
 from moe_lib.table_files import read_table
 from moe_lib.tables import runs_for, without_incomplete
 
@@ -47,6 +48,8 @@ def test_nested_json_is_reached_by_dots(tmp_path: Path) -> None:
         ("L", 3, "n/a", "row 3, column 'L': 'n/a' is not a number"),
         ("N", 1, "7X", "row 1, column 'N': '7X' is not a number"),
         ("L", 1, "7B", "row 1, column 'L': '7B' is not a number"),
+        ("L", 2, True, "row 2, column 'L': True is not a number"),
+        ("N", 2, 10**400, "row 2, column 'N': 10{9}"),
     ],
 )
 def test_a_wrong_cell_is_named(column: str, row: int, value: object, says: str) -> None:
@@ -179,6 +182,9 @@ def test_a_file_that_is_not_a_table_is_refused(tmp_path: Path) -> None:
     [
         ("a.csv", b"N,L,N\n1,2,3\n", "the column 'N' is there twice"),
         ("a.tsv", b'"N, all"\tL\t"N, all"\n1\t2\t3\n', "the column 'N, all' is there twice"),
+        ("a.csv", b"N,D,L\n1,2,3\n1,2,3,4\n", "row 2 has 4 cells, and the header 3"),
+        ("a.csv", b"N,D\n1,2,3\n4,5,6\n", "row 1 has 3 cells, and the header 2"),
+        ("a.jsonl", b'{"a": {"b": 1}, "a.b": 2}\n', "line 1: 'a.b' is there twice"),
         ("a.jsonl", b'{"N": 1}\n[1, 2]\n', "line 2 is not a mapping"),
         ("a.jsonl", b'{"N": 1}\n3\n', "line 2 is not a mapping"),
         ("a.jsonl", b'{"N": 1, "N": 2}\n', "line 1: 'N' is given twice"),
@@ -190,6 +196,19 @@ def test_a_table_that_would_lose_something_is_refused(name: str, content: bytes,
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rf"a\.{name[2:]}: is not a {name[2:]} table \({says}"):
         read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("values", [[True] * 3, pd.to_datetime(["2026-11-24"] * 3), pd.to_timedelta([1, 2, 3], "D")])
+def test_truth_values_and_dates_are_not_numbers(values: object) -> None:
+    with pytest.raises(InputError, match=r"row 1, column 'L': .* is not a number"):
+        runs_for(GOOD.assign(L=values), INPUTS)
+
+
+def test_many_names_are_compared_once_each() -> None:
+    """Comparing each with each would take minutes."""
+    names = [f"n{number}" for number in range(300_000)]
+    assert repeated(names) is None
+    assert repeated([*names, "n299999"]) == "n299999"
 
 
 def test_a_number_that_is_missing_in_json_lines_is_missing(tmp_path: Path) -> None:

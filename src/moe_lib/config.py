@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from moe_lib.errors import InputError
-from moe_lib.reading import LARGEST_SETTINGS, read_text
+from moe_lib.reading import LARGEST_SETTINGS, read_text, repeated
 
 # The bounds are generous; they keep all derived numbers within the range of float32 and of 64-bit integers.
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -62,13 +62,13 @@ class Config(BaseModel):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e12 is a number (as in YAML 1.2; PyYAML reads a string) and nothing contains itself."""
+    """Safe YAML in which nothing contains itself and numbers are those of YAML 1.2: 1e12 is one, which PyYAML lacks,
+    and 010, 1:30 and 0b11 are not, which it would take for 8, 90 and 3."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """The mapping of a node; `YAMLError` if it gives a name twice."""
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        if len(set(names)) < len(names):
-            name = next(name for name in names if names.count(name) > 1)
+        if (name := repeated(names)) is not None:
             raise yaml.YAMLError(f"line {node.start_mark.line + 1}: {name!r} is given twice in one mapping")
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=True)
         return mapping
@@ -81,9 +81,16 @@ class _Loader(yaml.SafeLoader):
 # Built at once instead of filled later, so that a list that contains itself is a YAML error.
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_mapping)
 _Loader.add_constructor("tag:yaml.org,2002:seq", _Loader.construct_whole_sequence)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+_NUMBERS = {
+    "int": r"[-+]?(0|[1-9][0-9]*)",
+    "float": r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+|\.[0-9]+[eE][-+]?[0-9]+|\.inf)|\.nan",
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag.rpartition(":")[2] not in _NUMBERS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _kind, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list("-+.0123456789"))
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 import csv
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pyarrow import parquet
 
 from moe_lib.errors import InputError
-from moe_lib.reading import json_value, read_bytes, unpacked
+from moe_lib.reading import json_value, read_bytes, repeated, unpacked
 
 LARGEST_TABLE = 2**28  # bytes
 MOST_CELLS = 10**8
@@ -23,9 +24,13 @@ def _separated(content: bytes) -> pd.DataFrame:
     text = content.decode("utf-8-sig")
     header = "".join(text.split("\n", 1)[0].split('"')[::2])  # without quoted text
     separator = max(SEPARATORS, key=header.count)
-    names = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
-    if twice := {name for name in names if name and names.count(name) > 1}:
-        raise ValueError(f"the column {min(twice)!r} is there twice")
+    rows = (row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row)
+    names = next(rows, [])
+    if twice := repeated(filter(None, names)):
+        raise ValueError(f"the column {twice!r} is there twice")
+    for number, row in enumerate(rows, start=1):  # pandas would take the first cells of longer rows for their names
+        if len(row) > len(names):
+            raise ValueError(f"row {number} has {len(row)} cells, and the header {len(names)}")
     return pd.read_csv(io.StringIO(text), sep=separator, decimal="," if separator == ";" else ".")
 
 
@@ -39,7 +44,18 @@ def _json_lines(content: bytes) -> pd.DataFrame:
                 raise ValueError(f"line {number}: {error}") from None
             if not isinstance(rows[-1], dict):
                 raise ValueError(f"line {number} is not a mapping of columns to values")
+            if twice := repeated(_columns(rows[-1])):
+                raise ValueError(f"line {number}: {twice!r} is there twice, once as a mapping in a mapping")
     return pd.json_normalize(rows)
+
+
+def _columns(row: dict[str, Any], before: str = "") -> Iterator[str]:
+    """The columns of a row, mappings in it joined by dots."""
+    for name, value in row.items():
+        if isinstance(value, dict) and value:
+            yield from _columns(value, f"{before}{name}.")
+        else:
+            yield before + name
 
 
 def _parquet(content: bytes) -> pd.DataFrame:

@@ -167,12 +167,22 @@ def _row_of(index: "pd.Index[Any]", position: int) -> int:
 
 def _parsed(values: "pd.Series[Any]", symbol: str) -> "tuple[pd.Series[float], npt.NDArray[np.bool_]]":
     """Numbers of a column, and which of them are in range."""
-    numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
+    numbers = pd.to_numeric(_without_others(values), errors="coerce").astype(np.float64)
     if symbol in COUNTS and numbers.isna().any():
         written = numbers.isna() & values.map(lambda value: isinstance(value, str))
         numbers[written] = values[written].map(_count)
     ok = (numbers >= 0) & (numbers < 1) if symbol == "S" else (numbers >= SMALLEST) & (numbers <= LARGEST)
     return numbers, ok.to_numpy()
+
+
+def _without_others(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Values with NaN for what pandas would turn into numbers: truth values, dates, integers beyond floating point."""
+    if values.dtype.kind in "bmM":
+        return pd.Series(np.nan, index=values.index)
+    if values.dtype == object:
+        odd = values.map(lambda x: isinstance(x, bool | np.bool_) or (isinstance(x, int) and abs(x) > LARGEST))
+        return values.mask(odd, np.nan) if odd.any() else values
+    return values
 
 
 def _count(text: str) -> float:

@@ -211,6 +211,35 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (part.n_documents, part.n_duplicates) == (60, 1)
 
 
+def test_a_folder_within_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, scan = texts(tmp_path / "text"), os.scandir
+    texts(folder / "closed")
+
+    def refusing(path: object) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError, match="closed"):
+        prepare(str(folder), 300, tmp_path)
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokenizer's library has no such error; here the disk is full from the first byte of the corpus."""
+    folder, write = texts(tmp_path / "text"), Path.write_text
+
+    def full(path: Path, *arguments: object, **options: object) -> int:
+        if path.name == "tokenizer.json":
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        prepare(str(folder), 300, tmp_path)
+    assert not [path for path in (tmp_path / "corpora").iterdir() if not path.name.endswith(".lock")]
+
+
 @pytest.mark.parametrize("name", ["text", "text.txt", "text.jsonl"])
 def test_a_pipe_is_not_a_corpus(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)

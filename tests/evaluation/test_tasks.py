@@ -36,6 +36,10 @@ CHOICE = {"query": "Grass is", "choices": ["green", "loud"], "gold": 0}
         (CHOICE | {"choices": "right"}, "line 2 has choices = 'right', which has to be a list"),
         ({"context_options": "Ann", "continuation": "ran.", "gold": 1}, "line 2 has context_options = 'Ann'"),
         (["no", "object"], "line 2 is not a JSON object"),
+        (CHOICE | {"query": None}, "line 2 has query = None, which has to be text"),
+        (CHOICE | {"choices": ["right", {"wrong": 1}]}, "line 2 has choices = {'wrong': 1}, which has to be text"),
+        (CHOICE | {"gold": True}, "line 2 has gold = True, which has to be below"),
+        ({"context": "Ann", "continuation": False}, "line 2 has continuation = False, which has to be text"),
         (CHOICE | {"query": "half \ud800"}, "line 2 has to be JSON of whole characters in UTF-8"),
     ],
 )
@@ -44,11 +48,11 @@ def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, row: Any, sentence: 
         read_task(write(tmp_path / "task.jsonl", CHOICE, row))
 
 
-@pytest.mark.parametrize("line", [b"no JSON", b'{"query": "caf\xe9"}', b"[" * 100_000])
+@pytest.mark.parametrize("line", [b"no JSON", b'{"gold": 0, "gold": 1}', b'{"query": "caf\xe9"}', b"[" * 100_000])
 def test_a_line_that_is_not_json_in_utf_8_is_named(tmp_path: Path, line: bytes) -> None:
     path = write(tmp_path / "task.jsonl", CHOICE)
     path.write_bytes(path.read_bytes() + line)
-    with pytest.raises(InputError, match=r"task\.jsonl: line 2 has to be JSON of whole characters in UTF-8$"):
+    with pytest.raises(InputError, match=r"task\.jsonl: line 2 has to be JSON of whole characters in UTF-8"):
         read_task(path)
 
 

@@ -45,7 +45,7 @@ def build(recipe: Recipe, vocab_size: int, folder: Path, say: Say) -> Manifest:
         raise InputError(f"corpus = '{recipe.name}' has {len(documents)} documents with text; at least two are needed")
     say("learning the tokenizer")
     tokenizer = _tokenizer(recipe, [document.text for document in documents], vocab_size)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     say("encoding")
     counts = _write_tokens(tokenizer, documents, folder, recipe.heldout_one_in)
     n_train = sum(train for train, _ in counts.values())

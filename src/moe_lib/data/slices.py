@@ -4,7 +4,7 @@ import ast
 import hashlib
 import importlib.metadata
 import inspect
-import json
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any
 
 from moe_lib.errors import InputError, escaped
 from moe_lib.files import sha256_of
-from moe_lib.reading import open_regular, read_text
+from moe_lib.reading import json_value, open_regular, read_text
 
 MIN_DOCUMENT = 200  # characters; shorter docstrings are signatures, not prose
 LONGEST_LINE = 2**26  # bytes of JSONL
@@ -113,12 +113,18 @@ def path_slices(path: Path) -> list[TextSlice]:
 def _texts_below(folder: Path) -> list[Path]:
     """Files of text in a folder, in order; `InputError` for a link out of the folder, which may lead anywhere."""
     files = []
-    for path in sorted(folder.rglob("*")):
+    below = [Path(here, name) for here, *names in os.walk(folder, onerror=_raise) for name in itertools.chain(*names)]
+    for path in sorted(below):
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             raise InputError(f"corpus = '{folder}' has a link out of it, {path}; copy the text into the folder instead")
         if path.suffix in TEXT_SUFFIXES and not path.is_dir():
             files.append(path)
     return files
+
+
+def _raise(error: OSError) -> None:
+    """For a folder that cannot be read: its texts would be missing without a word."""
+    raise error
 
 
 def jsonl_texts(path: Path) -> Iterator[str]:
@@ -137,10 +143,11 @@ def jsonl_rows(path: Path) -> Iterator[tuple[int, Any]]:
             if len(line) > LONGEST_LINE:
                 raise InputError(f"{path}: line {number} is longer than {LONGEST_LINE / 2**20:g} MiB")
             try:
-                row = json.loads(line.decode("utf-8"))
-                json.dumps(row, ensure_ascii=False).encode("utf-8")  # rejects "\ud800", half of a character
-            except (ValueError, RecursionError):
-                raise InputError(f"{path}: line {number} has to be JSON of whole characters in UTF-8") from None
+                row = json_value(line, finite=False)
+            except ValueError as error:
+                raise InputError(
+                    f"{path}: line {number} has to be JSON of whole characters in UTF-8 ({error})"
+                ) from None
             yield number, row
 
 

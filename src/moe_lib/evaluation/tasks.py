@@ -102,13 +102,15 @@ def _row(fields: Any) -> TaskRow:
     if missing:
         raise ValueError(f"lacks the field {missing[0]}")
     if kind == "choices":
-        options = [(str(fields["query"]), choice) for choice in _texts(fields, "choices")]
+        options = [(_text(fields["query"], "query"), choice) for choice in _texts(fields, "choices")]
     elif kind == "schema":
-        options = [(context, str(fields["continuation"])) for context in _texts(fields, "context_options")]
+        continuation = _text(fields["continuation"], "continuation")
+        options = [(context, continuation) for context in _texts(fields, "context_options")]
     else:
-        options = [(str(fields["context"]), str(fields["continuation" if kind == "continuation" else "answer"]))]
+        answer = "continuation" if kind == "continuation" else "answer"
+        options = [(_text(fields["context"], "context"), _text(fields[answer], answer))]
     gold = fields.get("gold", 0)
-    if not isinstance(gold, int) or not 0 <= gold < len(options):
+    if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(options):
         raise ValueError(f"has gold = {gold!r}, which has to be below its {len(options)} options")
     if any(not answer.strip() for _, answer in options):
         raise ValueError("has an empty answer")
@@ -118,7 +120,14 @@ def _row(fields: Any) -> TaskRow:
 def _texts(fields: dict[str, Any], name: str) -> list[str]:
     if not isinstance(fields[name], list):
         raise ValueError(f"has {name} = {reprlib.repr(fields[name])}, which has to be a list")
-    return [str(one) for one in fields[name]]
+    return [_text(one, name) for one in fields[name]]
+
+
+def _text(value: Any, name: str) -> str:
+    """A text, or a number as text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"has {name} = {reprlib.repr(value)}, which has to be text")
+    return str(value)
 
 
 def run_task(model: LanguageModel, tokenizer: Tokenizer, task: Task, max_rows: int | None = None) -> dict[str, Any]:
