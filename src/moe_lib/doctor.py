@@ -49,6 +49,8 @@ def examine() -> Iterator[Finding]:
 
 
 def _disk(folder: Path) -> Finding:
+    if os.path.lexists(folder) and not folder.is_dir():
+        return Finding("data folder", f"{folder}: is not a folder; set MOE_LIB_DATA to another", False)
     existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(existing).free
     try:

@@ -39,7 +39,11 @@ def escaped(text: str) -> str:
 
 
 def show_notices_plainly() -> None:
-    """From now on print a `Notice` as `moe-lib: sentence` on standard error; other warnings print as before."""
+    """From now on print a `Notice` as `moe-lib: sentence` on standard error; other warnings print as before.
+
+    PYTHONWARNINGS neither hides a notice nor makes it an error.
+    """
+    warnings.simplefilter("default", Notice)
     show = warnings.showwarning
 
     def shown(

@@ -61,6 +61,16 @@ def test_a_full_data_disk_ends_with_code_1(moe_here: Callable, monkeypatch: pyte
     assert moe_here("doctor").returncode == 1
 
 
+def test_a_data_folder_that_is_a_file_ends_with_code_1(
+    moe_here: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").write_text("mine")
+    monkeypatch.setenv("MOE_LIB_DATA", str(tmp_path / "data"))
+    done = moe_here("doctor", "--json")
+    assert done.returncode == 1
+    assert "data: is not a folder; set MOE_LIB_DATA to another" in done.stdout
+
+
 def test_a_container_has_the_memory_that_it_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = tmp_path / "memory.max", tmp_path / "none"
     limits[0].write_text("1000000\n")

@@ -187,7 +187,7 @@ def test_a_damaged_fit_is_a_sentence(content: str, folder: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    "arguments", [("--fix", "alpha=1e308"), ("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")]
+    "arguments", [("--fix", "alpha=1e29"), ("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")]
 )
 def test_absurd_exponents_are_a_sentence(arguments: tuple[str, str], fit: Fitted) -> None:
     with pytest.raises(InputError, match="leave the range of floating-point numbers"):
@@ -223,6 +223,12 @@ def test_incomplete_rows_are_skipped_only_if_asked(fit: Fitted, folder: Path) ->
         (("--weights", "kind"), "row 1, column 'kind': weights have to be positive"),
         (("--fix", "zeta=1"), "'zeta' has to be one of a, b, e, alpha, beta"),
         (("--fix", "e=x"), "'x' has to be a number"),
+        (("--fix", "e=1e308"), "'1e308' has to be a number from -1e\\+30 to 1e\\+30"),
+        (("--fix", "e=1,e=2"), "fix: e is given twice"),
+        (("--bounds", "e=0:1,e=2:3"), "bounds: e is given twice"),
+        (("--tie", "beta=alpha,beta=alpha"), "tie: beta is given twice"),
+        (("--columns", "N=N,N=D"), "columns: N is given twice"),
+        (("--objective", "huber:1e308"), "with numbers from 1e-30 to 1e\\+30"),
         (("--bounds", "e=1"), "has to be NAME=LOW:HIGH"),
         (("--tie", "beta=gamma"), "'gamma' has to be one of the exponents alpha, beta"),
         (("--form", "e + a/N**x"), "give one of the two"),

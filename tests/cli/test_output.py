@@ -58,6 +58,44 @@ def test_a_command_without_any_open_stream_ends_well() -> None:
     assert flops("<&- >&- 2>&-").returncode == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full device")
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
+def test_an_error_stream_that_takes_nothing_changes_no_result(redirection: str) -> None:
+    """Warnings go there, and must not end what they warn of."""
+    command = f"exec '{sys.executable}' -c '{FLOPS}' optimum --law abnar2025 --flops 1e26 --params 1e9 {redirection}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "parameters N" in done.stdout
+
+
+def test_a_table_from_a_closed_input_is_a_sentence() -> None:
+    command = f"exec '{sys.executable}' -c '{FLOPS}' fit - --law chinchilla <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard input: is not a csv table" in done.stderr
+
+
+@pytest.mark.parametrize("setting", ["ignore", "error"])
+def test_the_environment_neither_hides_a_notice_nor_makes_it_an_error(setting: str) -> None:
+    program = (
+        "import warnings; from moe_lib.errors import Notice, show_notices_plainly; show_notices_plainly(); "
+        "warnings.warn('a row was cut short', Notice)"
+    )
+    command = [sys.executable, "-W", setting, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "moe-lib: a row was cut short\n")
+
+
+def test_too_little_memory_is_a_sentence(moe_here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("moe_lib.cli.count.count_flops", full)
+    done = moe_here("flops", "--d-model", 64, "--layers", 2)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "too little memory" in done.stderr
+
+
 def test_a_terminal_of_ascii_shows_escapes() -> None:
     done = flops("", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
     assert (done.returncode, done.stderr) == (0, b"")
@@ -89,6 +127,7 @@ def test_every_name_of_a_folder_is_printed_and_no_markup(name: str, moe_here: Ca
         (["data", "prepare", "--corpus", ""], "--corpus"),
         (["export", "out", ""], "an argument"),
         (["eval", "out", "--rows", "-1"], "--rows"),
+        (["train", "run.yaml", "--out", "out", "--checkpoint-seconds", "nan"], "checkpoint-seconds"),
     ],
 )
 def test_an_empty_argument_is_refused(

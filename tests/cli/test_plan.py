@@ -57,6 +57,8 @@ def test_the_table_says_which_bound_binds_and_where_the_law_leaves_its_data(moe_
         (["--flops", "1e21", "--utilisation", "2"], "utilisation = 2 has to be in (0, 1]"),
         (["--flops", "1e20", "--serving-tokens", "1e25"], "serving-tokens = 1e+25 alone cost more"),
         (["--flops", "1e5"], "flops = 100000 is below"),
+        (["--flops", "1e21", "--max-sparsity", "0.999999999999"], "needs more than 4,096 experts; lower max-sparsity"),
+        (["--flops", "1e21", "--utilisation", "1e-308", "--json"], "a number that is not finite"),
         (
             ["--flops", "1e21", "--law", "abnar2025", "--law", "ours", "--write", "x.yaml"],
             "write takes the plan of one",

@@ -5,7 +5,6 @@
 """
 
 import sys
-from contextlib import suppress
 
 import typer
 
@@ -32,10 +31,10 @@ def main() -> None:
     show_notices_plainly()
     with patient_output() as output:
         code, why = _run()
-    if code == 0 and output.error and not isinstance(output.error, BrokenPipeError):
-        code, why = 2, f"standard output: {output.error.strerror}; the output is incomplete"
-    if why:
-        with suppress(OSError):
+        output.flush()
+        if code == 0 and output.error and not isinstance(output.error, BrokenPipeError):
+            code, why = 2, f"standard output: {output.error.strerror}; the output is incomplete"
+        if why:
             print(f"moe-lib: {why}", file=sys.stderr)
     sys.exit(code)
 
@@ -51,6 +50,8 @@ def _run() -> tuple[int, str | None]:
         return 2, sentence(error)
     except typer.TyperException as error:
         return 2, plain(error.format_message() if hasattr(error, "format_message") else str(error))
+    except MemoryError:
+        return 2, "this machine has too little memory for this command, or a limit allows too little"
     except (KeyboardInterrupt, typer.Abort):
         pass
     return INTERRUPTED, "interrupted; repeat the same command to resume"

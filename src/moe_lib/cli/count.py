@@ -1,6 +1,5 @@
 """`moe-lib flops`: parameters and FLOPs of a model, before anything is built."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ from rich.table import Table
 
 from moe_lib.accounting import count_flops, count_parameters
 from moe_lib.cli.console import plain_console
+from moe_lib.cli.output import print_json
 from moe_lib.config import ModelConfig
 from moe_lib.paper import CONTEXT, VOCABULARY
 
@@ -65,7 +65,7 @@ def flops(
         },
     }
     if as_json:
-        print(json.dumps(result, indent=2))
+        print_json(result)
         return
     table = Table("", "count", title=f"S = {model.sparsity:.4g}")
     for group, title in (("parameters", "parameters"), ("flops_per_token", "FLOPs per token")):

@@ -19,17 +19,17 @@ def doctor(
 
     Example: `moe-lib doctor`
     """
-    import json
     from dataclasses import asdict
 
     from rich.table import Table
 
     from moe_lib.cli.console import plain_console
+    from moe_lib.cli.output import print_json
     from moe_lib.doctor import examine
 
     findings = list(examine())
     if as_json:
-        print(json.dumps([asdict(finding) for finding in findings]))
+        print_json([asdict(finding) for finding in findings])
     else:
         table = Table("", "what", "found", show_edge=False)
         for finding in findings:

@@ -1,6 +1,5 @@
 """`moe-lib fit` and `moe-lib predict`: a law fitted to anybody's runs, and its predictions for other runs."""
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from moe_lib.cli.console import plain_console
 from moe_lib.cli.options import Bar, parse_bounds, parse_names, parse_ties, progress_bar
+from moe_lib.cli.output import print_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +152,7 @@ def fit(
     if plot is not None:
         print(f"moe-lib: wrote {', '.join(map(str, written))}", file=sys.stderr)
     if as_json:
-        print(json.dumps(report.contract | _as_json(report, checks), indent=2, allow_nan=False))
+        print_json(report.contract | _as_json(report, checks))
     else:
         _show(report, checks)
 
@@ -269,6 +269,6 @@ def predict(
     names = {**saved.columns, **parse_names(columns, any_symbol=True)}
     table: pd.DataFrame = predictions(saved, read_table(file), names, level)
     if as_json:
-        print(json.dumps(table.to_dict("records"), indent=2, allow_nan=False))
+        print_json(table.to_dict("records"))
     else:
         table.to_csv(sys.stdout, index=False)

@@ -1,6 +1,5 @@
 """`moe-lib optimum`: what a law recommends for a budget."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from moe_lib.accounting import Convention
 from moe_lib.cli.console import plain_console
+from moe_lib.cli.output import print_json
 from moe_lib.cli.runs import LEDGER
 
 
@@ -59,7 +59,7 @@ def optimum(
         convention=cast(Convention, convention),  # `optimum` checks it
     )
     if as_json:
-        print(json.dumps(asdict(found), indent=2, allow_nan=False))
+        print_json(asdict(found))
         return
     table = Table("", "", title=f"{law} at C = {flops:.4g}")
     rows = {

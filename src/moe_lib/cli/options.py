@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from moe_lib.errors import InputError
 
 INFINITY = float("inf")
+LARGEST = 1e30  # as in a table
 PAIR = re.compile(r"""\s*([^=,"']*?)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^,"']*?))\s*(?:,|$)""")
 
 
@@ -28,6 +29,8 @@ def parse_names(text: str | None, any_symbol: bool = False) -> dict[str, str]:
         known = symbol.isidentifier() if any_symbol else symbol in SYMBOLS
         if match is None or not known or not column:
             raise InputError(f"columns: {rest!r} has to be SYMBOL=COLUMN with one of {', '.join(SYMBOLS)}")
+        if symbol in names:
+            raise InputError(f"columns: {symbol} is given twice")
         names[symbol] = column
         rest = rest[match.end() :].strip()
     return names
@@ -35,11 +38,15 @@ def parse_names(text: str | None, any_symbol: bool = False) -> dict[str, str]:
 
 def pairs(text: str | None, option: str, shape: str) -> Iterator[tuple[str, str]]:
     """NAME=VALUE parts of a text; `InputError` shows the `shape` that the option takes."""
+    given = set()
     for part in (text or "").split(","):
         name, sign, value = (piece.strip() for piece in part.partition("="))
         if part.strip():
             if not (name and sign and value):
                 raise InputError(f"{option}: {part.strip()!r} has to be {shape}")
+            if name in given:
+                raise InputError(f"{option}: {name} is given twice")
+            given.add(name)
             yield name, value
 
 
@@ -69,8 +76,8 @@ def _number(text: str, option: str, empty: float | None = None) -> float:
         value = float(text) if text.strip() or empty is None else empty
     except ValueError:
         value = float("nan")
-    if value != value or (text.strip() and abs(value) == INFINITY):
-        raise InputError(f"{option}: {text.strip()!r} has to be a number")
+    if (text.strip() or empty is None) and not abs(value) <= LARGEST:
+        raise InputError(f"{option}: {text.strip()!r} has to be a number from {-LARGEST:g} to {LARGEST:g}")
     return value
 
 

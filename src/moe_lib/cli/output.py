@@ -1,4 +1,4 @@
-"""Standard output that may be closed, full or unable to show a character, without ending the command's work."""
+"""Standard streams that may be closed, full or unable to show a character, without ending the command's work."""
 
 import io
 import json
@@ -34,7 +34,9 @@ class Patient:
             except OSError as error:
                 self.error = error
                 # The rest of the buffer is written at the end of the process and then needs an open file.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self.stream.fileno())
+                os.close(null)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -52,19 +54,22 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def patient_output() -> Iterator[Patient]:
-    """Make standard output patient; on it and on standard error, characters that cannot be shown become escapes."""
+    """Make standard output and error patient: both show as escapes what cannot be encoded; yields standard output."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:  # closed: without this, the next file to be opened would take its place
             os.open(os.devnull, os.O_RDWR)
-    before = sys.stdout
-    for stream in (sys.stdout, sys.stderr):
+    before = sys.stdin, sys.stdout, sys.stderr
+    for stream in before[1:]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout = patient = Patient(before or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    sys.stdin = before[0] or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    output, errors = (Patient(stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")) for stream in before[1:])
+    sys.stdout, sys.stderr = output, errors
     try:
-        yield patient
+        yield output
     finally:
-        patient.flush()
-        sys.stdout = before
+        output.flush()
+        errors.flush()
+        sys.stdin, sys.stdout, sys.stderr = before

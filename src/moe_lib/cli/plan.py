@@ -1,6 +1,5 @@
 """`moe-lib plan`: what to train with a budget, within bounds, by one law or several side by side."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from moe_lib.accounting import Convention
 from moe_lib.cli.console import plain_console
+from moe_lib.cli.output import print_json
 from moe_lib.cli.runs import LEDGER
 from moe_lib.errors import InputError
 
@@ -82,7 +82,7 @@ def plan(
         write_run(run_config(planned.built, shapes, corpus), write, comment)
     if as_json:
         result = {"demand": demand.bounds(), "plans": [planned.contract for planned, _ in found]}
-        print(json.dumps(result, indent=2, allow_nan=False))
+        print_json(result)
     else:
         _show([planned for planned, _ in found])
     if write is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from moe_lib.errors import InputError
 from moe_lib.laws.basis import Array, Basis
 
+SMALLEST, LARGEST = 1e-30, 1e30  # of the numbers of an objective
 EXPONENT_RANGE = (-300.0, 300.0)  # of the logarithm of a term: keeps an extreme step of a line search finite
 
 
@@ -40,10 +41,11 @@ class Objective:
             delta, above = (*map(float, numbers), 1.0)[:2] if 1 <= len(numbers) <= 2 else (0.0, 0.0)
         except ValueError:
             delta = above = 0.0
-        if penalty == "huber" and 0 < delta < np.inf and 0 < above < np.inf:
+        if penalty == "huber" and SMALLEST <= delta <= LARGEST and SMALLEST <= above <= LARGEST:
             return cls(penalty, delta, raw, above)
         raise InputError(
-            f"objective = {text!r} has to be huber:DELTA or huber:DELTA:ABOVE with positive numbers, lad or mse"
+            f"objective = {text!r} has to be huber:DELTA or huber:DELTA:ABOVE with numbers from {SMALLEST:g} to "
+            f"{LARGEST:g}, lad or mse"
         )
 
     @property

@@ -17,6 +17,7 @@ from moe_lib.laws.parametric import Law
 from moe_lib.laws.shapes import active_params
 
 SMALLEST, LARGEST = 1e5, 1e18  # parameters searched
+MOST_FLOPS = 1e60  # D stays within what tables may hold
 SPARSEST = -np.log(1e-9)  # -log(1-S) searched, up to one active expert in a billion
 TINY = 1e4  # active parameters; smaller models are not language models
 NEAR = 1e-6  # relative distance within which a value is at a limit
@@ -54,8 +55,8 @@ class Budget:
     convention: Convention = "ideal"
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.flops) and self.flops > 0):
-            raise InputError(f"flops = {self.flops:g} has to be positive and finite")
+        if not 0 < self.flops <= MOST_FLOPS:
+            raise InputError(f"flops = {self.flops:g} has to be positive and at most {MOST_FLOPS:g}")
         if self.convention not in CONVENTIONS:
             raise InputError(f"convention = {self.convention!r} has to be one of {', '.join(CONVENTIONS)}")
         if not has_optimum(self.law):

@@ -13,6 +13,7 @@ from moe_lib.planner.demand import Question
 from moe_lib.planner.family import Family
 
 GRANULARITIES = (1, 2)  # Table 1
+MOST_EXPERTS = 4096  # per layer, of a model to build
 ALIKE = 1e-3  # nats; within this difference the coarser experts are chosen
 FORWARD = 2 / FLOPS_PER_WEIGHT  # share of the forward pass in a token's FLOPs
 
@@ -71,7 +72,10 @@ def nearest(question: Question, sparsity: float, family: Family) -> Built:
 def _near(question: Question, sparsity: float, family: Family, granularity: int) -> Iterator[ModelConfig]:
     low, high = granularity / (1 - sparsity) / 3, 3 * granularity / (1 - sparsity)
     most = granularity / (1 - question.max_sparsity) * (1 + 1e-9) if question.sparse else granularity
-    experts = np.arange(max(granularity, int(low)), max(granularity, int(min(high, most))) + 1)
+    first, last = max(granularity, int(low)), max(granularity, int(min(high, most, MOST_EXPERTS)))
+    if first > last:
+        raise InputError(f"sparsity = {sparsity:.9g} needs more than {MOST_EXPERTS:,} experts; lower max-sparsity")
+    experts = np.arange(first, last + 1)
     sparsities = 1 - granularity / experts
     sizes = question.best_size(sparsities, question.max_params)
     heads = width(sizes, sparsities, family.convention, family.vocab_size, family.aspect) / family.d_head
