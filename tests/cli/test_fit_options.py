@@ -186,9 +186,7 @@ def test_a_damaged_fit_is_a_sentence(content: str, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(
-    "arguments", [("--fix", "alpha=1e29"), ("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")]
-)
+@pytest.mark.parametrize("arguments", [("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")])
 def test_absurd_exponents_are_a_sentence(arguments: tuple[str, str], fit: Fitted) -> None:
     with pytest.raises(InputError, match="leave the range of floating-point numbers"):
         fit(*arguments)
