@@ -1,6 +1,7 @@
-"""The scaling lab: an exercise that sells training runs for FLOPs and scores a bet on a larger model."""
+"""The scaling lab, an exercise that sells training runs for FLOPs, and a problem set that grades itself."""
 
+from moe_lib.lab.problems import PROBLEMS, Mark, Problem, grade
 from moe_lib.lab.service import Lab, Query, Score
 from moe_lib.lab.solution import solve
 
-__all__ = ["Lab", "Query", "Score", "solve"]
+__all__ = ["PROBLEMS", "Lab", "Mark", "Problem", "Query", "Score", "grade", "solve"]
