@@ -26,6 +26,12 @@ def test_a_table_is_html_on_a_page_with_numbers_to_the_right() -> None:
     assert '<td class="left">sparse</td><td class="right">3.0</td>' in page
 
 
+def test_a_long_cell_breaks_into_lines_on_a_page() -> None:
+    page = show(pd.DataFrame({"question": ["Which? " * 10, "Why?"]}), {"": "{question}"})._repr_html_()
+    assert page.count('<td class="left long">') == 1
+    assert page.count('<td class="left">Why?') == 1
+
+
 def test_a_cell_with_a_missing_value_is_empty() -> None:
     assert show(TABLE, {"": "{N:.1fM} ({low:.1fM} and up)"}).rows == (("1.2 (1.0 and up)",), ("",))
 

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
+LONG = 44  # characters; longer cells of a table break into lines on a page
 VOICES = {"paper": "The paper says", "law": "Its law implies", "runs": "Our runs show"}
 
 
@@ -60,7 +61,9 @@ class Shown:
         sides = ["right" if to_right else "left" for to_right in self._right()]
         head = "".join(f'<th class="{side}">{_html(cell)}</th>' for side, cell in zip(sides, self.head, strict=True))
         rows = (
-            "".join(f'<td class="{side}">{_html(cell)}</td>' for side, cell in zip(sides, row, strict=True))
+            "".join(
+                f'<td class="{side}{_long(cell)}">{_html(cell)}</td>' for side, cell in zip(sides, row, strict=True)
+            )
             for row in self.rows
         )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -135,6 +138,11 @@ def terminal(command: str) -> Terminal:
 def _cell(template: str, row: Mapping[Any, Any]) -> str:
     fields = {name for _, name, _, _ in string.Formatter().parse(template) if name}
     return "" if any(pd.isna(row[name]) for name in fields) else text(template, **{str(k): v for k, v in row.items()})
+
+
+def _long(cell: str) -> str:
+    """The class of cells that break into lines."""
+    return " long" if len(cell) > LONG else ""
 
 
 def _html(cell: str) -> str:
