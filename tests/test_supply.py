@@ -29,6 +29,13 @@ def test_every_requirement_has_a_version_and_a_hash(path: Path) -> None:
         assert re.fullmatch(rf"[a-z0-9-]+==\S+( ; [^\n]*)?( \\\n    --hash=sha256:{HEX}{{64}})+", one), one
 
 
+def test_setup_installs_by_hash_and_names_no_index() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert makefile.count("pip install") == 1
+    assert re.findall(r"\$\(INSTALL\)(.*)", makefile) == [" --require-hashes", " --no-build-isolation -e ."]
+    assert "index-url" not in makefile
+
+
 def test_the_two_kinds_of_pins_agree() -> None:
     versions = pins(ROOT / "constraints.txt")
     for path in FILES:

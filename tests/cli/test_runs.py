@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from moe_lib.cli.app import app
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.ledger import Ledger
@@ -33,6 +35,12 @@ def test_training_leaves_weights_tokenizer_and_one_row(
     weights = load_file(out / "model.safetensors")
     assert sum(weight.size for weight in weights.values()) == rows[0]["n_params"]
     assert (out / "tokenizer.json").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_help_says_which_ledger_an_installed_package_uses(command: str) -> None:
+    printed = CliRunner(env={"COLUMNS": "500"}).invoke(app, [command, "--help"]).output
+    assert "outside a checkout, runs.jsonl in the current folder" in printed
 
 
 def test_a_dry_run_prints_the_plan_and_trains_nothing(moe, small_run: RunConfig, tmp_path: Path) -> None:
