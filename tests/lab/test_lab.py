@@ -121,6 +121,8 @@ def test_a_lab_resumes_from_its_file_which_stores_no_answers(tmp_path: Path) -> 
         '{"student": "ada", "flops": 1e20, "queries": [[-1e8, 0.0, 1e9, 1.0]], "real": [], "bet": null}',
         '{"student": "ada", "flops": 1e20, "queries": [[1e8, 1.0, 1e9, 1.0]], "real": [], "bet": null}',
         '{"student": "ada", "flops": 1e20, "queries": [], "real": [["key", -1e20]], "bet": null}',
+        '{"student": "ada", "flops": 1e20, "queries": [], "real": [["key", 2e20]], "bet": null}',
+        '{"student": "ada", "flops": true, "queries": [], "real": [], "bet": null}',
         '{"student": "ada", "flops": 1e20, "queries": [], "real": [], "bet": [1e8, 2.0, 3.0]}',
         '{"student": "ada", "flops": 1e20, "queries": [], "real": [], "bet": [1.0]}',
     ],

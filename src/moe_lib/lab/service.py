@@ -251,6 +251,8 @@ class Lab:
             if state[name] != getattr(self, name):
                 raise InputError(f"{self.file}: is the lab of {name} = {state[name]}, not {getattr(self, name)}")
         self._state = state
+        if self.spent > self.flops * (1 + 1e-9):
+            raise InputError(f"{self.file}: is not the state of a lab, which never spends more than its budget")
 
     def start(self) -> None:
         """Write the file of a lab without queries; `InputError` if a file of this name exists."""
@@ -268,7 +270,8 @@ def _read_state(file: Path) -> dict[str, Any]:
         Lab(state["student"], state["flops"])
         asked, bet = ("n_params", "sparsity", "n_tokens", "rate"), state["bet"]
         complete = (
-            all(_are_allowed(asked, one) for one in state["queries"])
+            isinstance(state["flops"], float)
+            and all(_are_allowed(asked, one) for one in state["queries"])
             and all(isinstance(key, str) and isinstance(flops, float) and flops > 0 for key, flops in state["real"])
             and (bet is None or (len(bet) == 3 and _are_allowed(asked[:2], bet[:2]) and bet[2] > 0))
         )
