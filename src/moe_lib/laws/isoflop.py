@@ -45,24 +45,21 @@ class Surface:
         `place` is `inside` the grid of sizes, or `outside`: the vertex is then an extrapolation, or without a vertex
         the better end of the grid.
         """
-        rows = []
-        for s in sparsity:
-            at, place = lowest(self._along("n", float(feature("S", s))), self.n_range)
-            rows.append({"S": s, self.size: np.exp(at), "L": self.loss(np.exp(at), s), "place": place})
-        return pd.DataFrame(rows)
+        given = np.asarray(list(sparsity), dtype=np.float64)
+        found = [lowest(self._along("n", s), self.n_range) for s in feature("S", given).tolist()]
+        size, places = np.exp([at for at, _ in found]), [place for _, place in found]
+        return pd.DataFrame({"S": given, self.size: size, "L": self.loss(size, given), "place": places})
 
     def best_sparsity(self, n_params: Iterable[float]) -> pd.DataFrame:
         """Sparsity with the lowest loss at each size: columns N (or Na), S, L and `place`.
 
         As `best_size`; `dense` is a vertex below S = 0: the dense model is best.
         """
-        rows = []
-        for n in n_params:
-            at, place = lowest(self._along("s", float(feature(self.size, n))), self.s_range)
-            if at <= 0:
-                at, place = 0.0, "dense"
-            rows.append({self.size: n, "S": -np.expm1(-at), "L": self.loss(n, -np.expm1(-at)), "place": place})
-        return pd.DataFrame(rows)
+        sizes = np.asarray(list(n_params), dtype=np.float64)
+        found = [lowest(self._along("s", n), self.s_range) for n in feature(self.size, sizes).tolist()]
+        places = ["dense" if at <= 0 else place for at, place in found]
+        best = -np.expm1(-np.array([max(at, 0.0) for at, _ in found]))
+        return pd.DataFrame({self.size: sizes, "S": best, "L": self.loss(sizes, best), "place": places})
 
     def _along(self, axis: Literal["n", "s"], other: float) -> Array:
         """Coefficients of the polynomial in one feature at a value of the other, from degree 0 (left at 0) up."""
