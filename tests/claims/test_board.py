@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+import chapters
 from moe_lib.claims import VERDICTS, Evidence, board, counts
 from moe_lib.claims.statement import Claim, read_claims
 from moe_lib.errors import InputError
@@ -33,7 +35,30 @@ def test_mirrored_losses_contradict_what_the_runs_showed(evidence: Evidence, mir
 
 
 def test_nothing_about_sparsity_is_reproduced_if_sparsity_does_nothing(null: Evidence) -> None:
-    about = ("C21", "C22", "C23", "C24", "C26", "C27", "C31", "C32", "C33", "C34", "C36", "C37", "C38", "C39", "C43")
+    about = (
+        "C21",
+        "C22",
+        "C23",
+        "C24",
+        "C26",
+        "C27",
+        "C31",
+        "C32",
+        "C33",
+        "C34",
+        "C36",
+        "C37",
+        "C38",
+        "C39",
+        "C40",
+        "C41",
+        "C42",
+        "C43",
+        "C44",
+        "C69",
+        "C71",
+        "C72",
+    )
     assert "reproduced" not in verdicts(null, *about).values()
 
 
@@ -91,3 +116,20 @@ def test_every_claim_is_listed_once_and_no_other() -> None:
     claims = read_claims()
     assert [claim.id for claim in claims] == [f"C{number:02}" for number in range(1, 75)]
     assert not {"verdict", "effect"} & {name for claim in claims for name in claim.options}
+
+
+def test_with_more_budgets_and_two_recipes_every_claim_is_judged_for_each(planned: Evidence) -> None:
+    """Runs made by a law at four budgets: what needs several budgets is tested then."""
+    found = {one.claim.id: one for one in board(planned, ids=("C22", "C28", "C29", "C36", "C41", "C43", "C73"))}
+    for name in ("C22", "C28", "C43"):
+        assert found[name].finding.of("runs", "landed") in ("reproduced", "partial"), found[name].finding.grounds
+        assert found[name].finding.of("runs", "paper") in ("reproduced", "partial")
+    assert "complete budget" not in "".join(one.finding.grounds for one in found.values())
+    assert set(found["C22"].contract["runs"]) == {"landed", "paper"}
+
+
+def test_every_claim_names_a_function_and_a_page_of_the_book() -> None:
+    for claim in read_claims():
+        module, _, name = claim.judge.partition(".")
+        assert callable(getattr(import_module(f"moe_lib.claims.{module}"), name)), claim.id
+        assert f"book/{claim.shown}" in chapters.page_names(), claim.id

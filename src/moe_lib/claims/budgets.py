@@ -10,7 +10,7 @@ from moe_lib.claims.evidence import Evidence
 from moe_lib.claims.finding import UNTESTED, Finding, Look, Verdict, conclude
 from moe_lib.claims.law_voice import LOOKS
 from moe_lib.claims.our_runs import COLUMNS, Runs
-from moe_lib.claims.trend import sign_verdict, trend
+from moe_lib.claims.trend import LEAST, sign_verdict, trend
 from moe_lib.claims.words import law_says, number, runs_say, sentence, span
 from moe_lib.laws.implications import compute_multiple
 from moe_lib.laws.interval import interval
@@ -27,7 +27,8 @@ def same_slope(evidence: Evidence) -> Finding:
     law = []
     for convention in CONVENTIONS:
         ends = [law_slope(evidence.voice, "L", flops, convention) for flops in (BUDGETS[0], BUDGETS[-1])]
-        law.append(Look("law", f"nats, {convention}", _same(ends[1] / ends[0], ends[0]), ends[1] / ends[0]))
+        ratio = ends[1] / ends[0] if abs(ends[0]) > LEAST else None
+        law.append(Look("law", f"nats, {convention}", _same(ratio, ends[0]), ratio))
     worth = {
         one: [compute_multiple(evidence.law, flops, SPARSITIES[-1], one) for flops in (BUDGETS[0], BUDGETS[-1])]
         for one in CONVENTIONS
@@ -39,8 +40,9 @@ def same_slope(evidence: Evidence) -> Finding:
             for counted, column in COLUMNS["L"].items():
                 estimate, draws = run_slopes(own, "L", column)
                 low, high = (float(end) for end in interval(draws[:, -1] / draws[:, 0]))
-                ratio = float(estimate[-1] / estimate[0])
-                runs.append(Look("runs", f"nats, {counted}", _within(low, high), ratio, low, high, "", own.recipe))
+                change, falls = float(estimate[-1] / estimate[0]), float(interval(draws[:, 0])[1]) < 0
+                verdict = _within(low, high) if falls else UNTESTED
+                runs.append(Look("runs", f"nats, {counted}", verdict, change, low, high, "", own.recipe))
     compute = "in compute S = .98 is worth " + ", ".join(
         f"{number(ends[0])} times at the smallest and {number(ends[1])} at the largest budget ({one})"
         for one, ends in worth.items()
@@ -50,14 +52,16 @@ def same_slope(evidence: Evidence) -> Finding:
 
 def unconstrained(evidence: Evidence) -> Finding:
     """Is the sparsest model best if the size is free?"""
-    law = []
+    law, sizes = [], []
     for flops, convention in LOOKS:
-        size, s = Budget(evidence.law, flops, convention).best()
+        budget = Budget(evidence.law, flops, convention)
+        size, s = budget.best()
+        gain = float(budget.loss(budget.best_size(0.0), 0.0) - budget.loss(size, s))
+        sizes.append(size)
         verdict: Verdict = "contradicted"
-        if s >= SPARSITIES[-1]:
+        if s >= SPARSITIES[-1] and gain > LEAST:
             verdict = "reproduced" if size <= SIZES[1] else "partial"
-        law.append(Look("law", f"{number(flops)} FLOPs, {convention}", verdict, float(s), note=""))
-    sizes = [float(Budget(evidence.law, *at).best()[0]) for at in LOOKS]
+        law.append(Look("law", f"{number(flops)} FLOPs, {convention}", verdict, float(s)))
     beyond = f"the law's optimum has {span(sizes)} parameters, and the largest model of the paper {number(SIZES[1])}"
     runs: list[Look] = []
     for own in evidence.runs:
@@ -69,8 +73,9 @@ def unconstrained(evidence: Evidence) -> Finding:
                 value, name = float(found.loss[-2] - found.loss[-1]), f"{number(flops)} FLOPs, {counted}"
                 runs.append(Look("runs", name, sign_verdict(value, low, high, 1), value, low, high, "", own.recipe))
     runs = runs or list(no_runs(evidence, 1))
-    unit = "nats from the last step in sparsity" if any(r.value is not None for r in runs) else "best S"
-    return conclude([*law, *runs], sentence(law_says(law, "best S"), beyond, runs_say(runs, unit)), unit)
+    nats = "nats from the last step in sparsity"
+    unit = nats if any(look.verdict != UNTESTED for look in runs) else "as best S"
+    return conclude([*law, *runs], sentence(law_says(law, "as best S"), beyond, runs_say(runs, nats)), unit)
 
 
 def parabolas_agree(evidence: Evidence) -> Finding:
@@ -116,9 +121,9 @@ def _law_vertices(evidence: Evidence, flops: float, size: str) -> Any:
     return np.array(found)
 
 
-def _same(ratio: float, slope: float) -> Verdict:
-    """Whether a slope that falls stays within a tenth of itself."""
-    return "reproduced" if slope < 0 and abs(ratio - 1) <= SAME else "contradicted"
+def _same(ratio: float | None, slope: float) -> Verdict:
+    """Whether a loss that falls with sparsity does so as fast, within a tenth; without an effect there is no slope."""
+    return "reproduced" if ratio is not None and slope < 0 and abs(ratio - 1) <= SAME else "contradicted"
 
 
 def _within(low: float, high: float) -> Verdict:

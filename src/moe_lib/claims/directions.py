@@ -91,29 +91,38 @@ def all_of(evidence: Evidence, signs: dict[Quantity, int]) -> Finding:
     return conclude(_bare(looks), sentence(*parts))
 
 
-def in_budget(evidence: Evidence, quantity: Quantity, sign: int) -> Finding:
-    """Does an optimum at fixed sparsity move with the budget as claimed?"""
-    x, unit = np.log(BUDGETS), f"{_of(quantity)} per e-fold of C"
-    voice = evidence.voice
+def in_budget(evidence: Evidence, quantities: list[Quantity], sign: int) -> Finding:
+    """Do optima at fixed sparsity move with the budget as claimed? The effect is that of the first quantity."""
+    unit = f"{_of(quantities[0])} per e-fold of C"
+    law = [look for one in quantities for look in _law_in_budget(evidence.voice, one, sign)]
+    runs = list(few_budgets(evidence)) or [
+        look
+        for own in evidence.runs
+        if len(own.budgets) > 1
+        for one in quantities
+        for look in _runs_in_budget(own, one, sign)
+    ]
+    return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, unit)), unit)
+
+
+def _law_in_budget(voice: LawVoice, quantity: Quantity, sign: int) -> tuple[Look, ...]:
+    x = np.log(BUDGETS)
 
     def along(law: LawVoice, convention: Any) -> list[Trend]:
         tables = [law.optima(flops, convention)[quantity].to_numpy(float) for flops in BUDGETS]
         values = np.stack(tables) if quantity == "L" else np.log(np.stack(tables))
         return [trend(x, y, y, sign) for y in values.T]
 
-    law = [
-        Look("law", f"S = {s:g}, {convention}", one.verdict, one.value)
+    looks = tuple(
+        Look("law", f"{SYMBOL[quantity]} at S = {s:g}, {convention}", one.verdict, one.value)
         for convention in CONVENTIONS
         for s, one in zip(SPARSITIES, along(voice, convention), strict=True)
-    ]
+    )
     if voice.form_allows_one_sign(lambda one: np.array([t.value for t in along(one, "ideal")])):
-        law = list(says_nothing(law, FORM, UNTESTED))
-    elif all(one.in_mean for convention in CONVENTIONS for one in along(voice.blind, convention)):
-        law = list(says_nothing(law, NOTHING, "partial"))
-    runs = list(few_budgets(evidence)) or [
-        look for own in evidence.runs if len(own.budgets) > 1 for look in _runs_in_budget(own, quantity, sign)
-    ]
-    return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, unit)), unit)
+        return says_nothing(looks, FORM, UNTESTED)
+    if all(one.in_mean for convention in CONVENTIONS for one in along(voice.blind, convention)):
+        return says_nothing(looks, NOTHING, "partial")
+    return looks
 
 
 def _runs_in_budget(runs: Runs, quantity: Quantity, sign: int) -> Iterable[Look]:
@@ -128,7 +137,9 @@ def _runs_in_budget(runs: Runs, quantity: Quantity, sign: int) -> Iterable[Look]
         return trend(np.log(runs.budgets), estimate, draws, sign)
 
     for convention, column in COLUMNS[quantity].items():
-        looks = [look_of(seen(s, column, False), f"S = {s:g}, {convention}", runs) for s in shared]
+        looks = [
+            look_of(seen(s, column, False), f"{SYMBOL[quantity]} at S = {s:g}, {convention}", runs) for s in shared
+        ]
         trivial = runs.noise_known() and all(seen(s, column, True).in_mean for s in shared)
         yield from says_nothing(looks, NOTHING, "partial") if trivial else looks
 

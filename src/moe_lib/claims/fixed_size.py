@@ -86,11 +86,13 @@ def towards_one(evidence: Evidence) -> Finding:
         estimate, draws = runs.best_sparsity(flops, column, null=null)
         sparsest = float(feature("S", runs.cells[flops]["S"].max()))
         share = float((draws[:, -1] >= sparsest - LEAST).mean())
-        largest = float(-np.expm1(-estimate[-1]))
-        note = f"at the largest size shared by all sparsities S* = {number(largest)}"
-        return Look(
-            "runs", f"{number(flops)} FLOPs, {column}", share_verdict(share), None, None, None, note, runs.recipe
-        )
+        rising = trend(np.log(runs.sizes(flops, column)), estimate, draws, 1, level_steps=True).in_mean
+        verdict = share_verdict(share)
+        if verdict == "contradicted" and rising:  # it may still be reached at larger sizes
+            verdict = UNTESTED
+        value = float(-np.expm1(-estimate[-1]))
+        note = f"S* is {number(value)} at the largest size that all sparsities share ({column})"
+        return Look("runs", f"{number(flops)} FLOPs, {column}", verdict, None, None, None, note, runs.recipe)
 
     law, runs = _law_looks(evidence.voice, law_look), _runs_looks(evidence, run_look)
     return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, "")), unit)

@@ -111,7 +111,8 @@ class Runs:
             return False
 
     def degrees(self, flops: float, column: str) -> Degrees:
-        """The degrees that cross-validation supports, as `choose_degrees`."""
+        """The degrees that cross-validation supports in N or N_a as built, as `choose_degrees`."""
+        column = "N_one" if column.startswith("N_") else "Na_one"
         return self._once(("degrees", flops, column), lambda: choose_degrees(self._in(flops, column)))
 
     def surface(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from moe_lib.claims.finding import UNTESTED, Look
 
 ROUNDING = 1e-9  # what is left of an exact zero
+FEW = 3  # looks that are named where they differ from the others
 NOTHING = "it would also hold if sparsity did nothing"
 FORM = "the form of the law allows no other answer"
 
@@ -28,8 +29,14 @@ def tally(looks: Sequence[Look]) -> str:
     verdicts = [look.verdict for look in looks]
     if len(looks) == 1:
         return verdicts[0]
-    parts = [f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts)]
-    return f"{', '.join(parts)} of {len(looks)} looks" if len(parts) > 1 else f"{verdicts[0]} in all {len(looks)} looks"
+    if len(set(verdicts)) == 1:
+        return f"{verdicts[0]} in all {len(looks)} looks"
+    parts = []
+    for one in dict.fromkeys(verdicts):
+        names = [look.name for look in looks if look.verdict == one]
+        named = f" ({' and '.join(names)})" if len(names) <= FEW and len(names) < len(looks) / 2 else ""
+        parts.append(f"{len(names)} {one}{named}")
+    return f"{', '.join(parts)} of {len(looks)} looks"
 
 
 def sentence(*parts: str) -> str:
