@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from moe_lib.book import checked, show, terminal, text, voices
+from moe_lib.book import Board, checked, show, terminal, text, voices
+from moe_lib.claims import VERDICTS, Judged
+from moe_lib.claims.finding import Look, conclude
+from moe_lib.claims.statement import Claim
 
 TABLE = pd.DataFrame({"S": [0.0, 0.95], "N": [1.25e6, 3e6], "low": [1e6, np.nan], "name": ["dense", "sparse"]})
 
@@ -67,3 +70,15 @@ def test_a_command_is_shown_with_what_it_prints() -> None:
 def test_a_command_that_fails_does_not_become_a_page() -> None:
     with pytest.raises(RuntimeError, match="ended with 2: moe-lib: flops"):
         terminal("moe-lib plan --flops -1")
+
+
+def test_a_board_is_a_table_that_can_be_filtered_and_a_record_of_verdicts() -> None:
+    claim = Claim(id="C01", section="2", says="N_a < N", kind="analytic", judge="a.b", rule="count", shown="flops")
+    finding = conclude([Look("law", "one", "partial", 0.5)], "half of it.", "of two")
+    board = Board((Judged(claim, finding),))
+    assert repr(board) == "C01  partial"
+    page = board._repr_html_()
+    assert '<tr class="partial"><td id="c01"><b>C01</b>' in page
+    assert "<i>N</i><sub>a</sub> &lt; N" in page
+    assert '<a href="flops.html">evidence</a>' in page
+    assert page.count('type="radio"') == 1 + len(VERDICTS)

@@ -13,9 +13,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from moe_lib.claims import Judged
 
 UNITS = {"K": 1e3, "M": 1e6, "B": 1e9}
 LONG = 44  # characters; longer cells of a table break into lines on a page
@@ -133,6 +136,50 @@ def terminal(command: str) -> Terminal:
     if result.returncode:
         raise RuntimeError(f"{command} ended with {result.returncode}: {result.stderr}")
     return Terminal(command, "\n".join(line.rstrip() for line in result.stdout.splitlines() if line.strip()))
+
+
+@dataclass(frozen=True)
+class Board:
+    """Judged claims: a table that can be filtered by verdict, and ids with verdicts in a record."""
+
+    judged: "tuple[Judged, ...]"
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{one.claim.id}  {one.finding.verdict}" for one in self.judged)
+
+    def _repr_html_(self) -> str:
+        from moe_lib.claims import VERDICTS
+
+        choices = "".join(
+            f'<label><input type="radio" name="verdict" value="{_slug(one)}"{" checked" if one == "all" else ""}> '
+            f"{html.escape(one)}</label>"
+            for one in ("all", *VERDICTS)
+        )
+        head = "<th>claim</th><th>the paper says</th><th>verdict</th>"
+        rows = "".join(map(_claim, self.judged))
+        return (
+            f'<div class="shown board"><fieldset><legend>Show</legend>{choices}</fieldset>'
+            f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        )
+
+
+def _claim(one: "Judged") -> str:
+    """A claim's row: where, what the paper says, grounds and rule (folded), verdict and effect."""
+    claim, found = one.claim, one.finding
+    voices = [(VOICES[voice], found.of(voice)) for voice in ("law", "runs") if found.of(voice)]
+    by_voice = "".join(f"<dt>{name}</dt><dd>{verdict}</dd>" for name, verdict in voices)
+    link = f' <a href="{claim.shown}.html">evidence</a>' if claim.shown else ""
+    return (
+        f'<tr class="{_slug(found.verdict)}"><td id="{claim.id.lower()}"><b>{claim.id}</b><br>'
+        f"<small>{_html(claim.section)}</small></td><td>{_html(claim.says)}"
+        f"<details><summary>Grounds and rule</summary><p>{_html(found.grounds)}</p><p>{_html(claim.rule)}</p>"
+        f"<dl>{by_voice}</dl></details>{link}</td>"
+        f'<td><span class="verdict">{found.verdict}</span><br><small>{_html(one.effect)}</small></td></tr>'
+    )
+
+
+def _slug(words: str) -> str:
+    return words.replace(" ", "-")
 
 
 def _cell(template: str, row: Mapping[Any, Any]) -> str:
