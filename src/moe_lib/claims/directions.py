@@ -136,11 +136,11 @@ def _runs_in_budget(runs: Runs, quantity: Quantity, sign: int) -> Iterable[Look]
         draws = np.stack([own[:, i] for (_, own), i in zip(pick, at, strict=True)], axis=1)
         return trend(np.log(runs.budgets), estimate, draws, sign)
 
+    built = next(iter(COLUMNS[quantity].values()))
+    trivial = runs.noise_known() and all(seen(s, built, True).in_mean for s in shared)
     for convention, column in COLUMNS[quantity].items():
-        looks = [
-            look_of(seen(s, column, False), f"{SYMBOL[quantity]} at S = {s:g}, {convention}", runs) for s in shared
-        ]
-        trivial = runs.noise_known() and all(seen(s, column, True).in_mean for s in shared)
+        named = f"{SYMBOL[quantity]}, {convention}, S ="
+        looks = [look_of(seen(s, column, False), f"{named} {s:g}", runs) for s in shared]
         yield from says_nothing(looks, NOTHING, "partial") if trivial else looks
 
 

@@ -10,13 +10,14 @@ from moe_lib.claims.directions import few_budgets, look_of, no_runs
 from moe_lib.claims.evidence import Evidence
 from moe_lib.claims.finding import UNTESTED, Finding, Look, Voice, conclude, says_nothing
 from moe_lib.claims.law_voice import LOOKS, LawVoice
-from moe_lib.claims.our_runs import N_SIZES, Runs
+from moe_lib.claims.our_runs import N_SIZES, ROUTES, Runs
 from moe_lib.claims.trend import LEAST, Trend, part_verdict, share_verdict, trend
 from moe_lib.claims.words import FORM, NOTHING, law_says, number, runs_say, sentence
 from moe_lib.laws.basis import Array, feature
 from moe_lib.laws.implications import size_for_sparsity
+from moe_lib.laws.isoflop import Degrees
 from moe_lib.laws.optimum import Budget
-from moe_lib.paper import BUDGETS, SIZES, SPARSITIES
+from moe_lib.paper import BUDGETS, DEGREES, SIZES, SPARSITIES
 
 SPARSEST = float(feature("S", SPARSITIES[-1]))
 ENDS = BUDGETS[0], BUDGETS[-1]
@@ -146,14 +147,18 @@ def _runs_along_budget(runs: Runs, sign: int) -> list[Look]:
         return [Look("runs", "none", UNTESTED, note="no size is among the runs of all budgets", recipe=runs.recipe)]
     sizes = tuple(np.geomspace(low, high, 3).tolist())
 
-    def seen(i: int, null: bool) -> Trend:
-        found = [runs.best_sparsity(flops, sizes=sizes, null=null) for flops in runs.budgets]
+    def seen(i: int, degrees: Degrees | None, null: bool) -> Trend:
+        found = [runs.best_sparsity(flops, degrees=degrees, sizes=sizes, null=null) for flops in runs.budgets]
         estimate = np.array([own[i] for own, _ in found])
         draws = np.stack([own[:, i] for _, own in found], axis=1)
         return trend(np.log(runs.budgets), estimate, draws, sign, level_steps=True)
 
-    looks = [look_of(seen(i, False), f"N = {number(size)}", runs) for i, size in enumerate(sizes)]
-    if runs.noise_known() and all(seen(i, True).in_mean for i in range(len(sizes))):
+    looks = [
+        look_of(seen(i, degrees, False), f"N = {number(size)}, {route}", runs)
+        for route, degrees in ROUTES
+        for i, size in enumerate(sizes)
+    ]
+    if runs.noise_known() and all(seen(i, DEGREES, True).in_mean for i in range(len(sizes))):
         return list(says_nothing(looks, NOTHING, "partial"))
     return looks
 
@@ -204,9 +209,12 @@ def threshold_in_budget(evidence: Evidence, sign: int) -> Finding:
     runs = list(few_budgets(evidence))
     for own in evidence.runs if not runs else []:
         budgets = np.log(own.budgets)
-        look = look_of(trend(budgets, *_run_thresholds(own), sign), "threshold", own)
-        trivial = own.noise_known() and trend(budgets, *_run_thresholds(own, null=True), sign).in_mean
-        runs += says_nothing([look], NOTHING, "partial") if trivial else [look]
+        looks = [
+            look_of(trend(budgets, *_run_thresholds(own, degrees), sign), f"threshold, {route}", own)
+            for route, degrees in ROUTES
+        ]
+        trivial = own.noise_known() and trend(budgets, *_run_thresholds(own, DEGREES, null=True), sign).in_mean
+        runs += says_nothing(looks, NOTHING, "partial") if trivial else looks
     return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, unit)), unit)
 
 
@@ -278,13 +286,13 @@ def _threshold(law: LawVoice, flops: float, convention: Any) -> float:
     return size_for_sparsity(Budget(law.law, flops, convention), 0.0)
 
 
-def _run_thresholds(runs: Runs, null: bool = False) -> tuple[Array, Array]:
+def _run_thresholds(runs: Runs, degrees: Degrees | None = None, null: bool = False) -> tuple[Array, Array]:
     """Log of the largest size at which S* is zero at every budget (the smallest size, if at none), with its draws."""
     estimates, drawn = [], []
     for flops in runs.budgets:
         cells = runs.cells[flops]["N_one"]
         sizes = np.geomspace(cells.min(), cells.max(), 24)
-        estimate, draws = runs.best_sparsity(flops, null=null, sizes=tuple(sizes.tolist()))
+        estimate, draws = runs.best_sparsity(flops, degrees=degrees, null=null, sizes=tuple(sizes.tolist()))
         at = np.log(sizes)
         estimates.append(float(at[max((estimate <= LEAST).sum() - 1, 0)]))
         drawn.append(at[np.maximum((draws <= LEAST).sum(axis=1) - 1, 0)])

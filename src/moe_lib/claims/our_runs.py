@@ -25,6 +25,7 @@ from moe_lib.paper import DEGREES
 
 T = TypeVar("T")
 DRAWS = 200  # resamples of cells behind every interval
+NULL_DRAWS = 100  # of runs as if sparsity did nothing, of which only the mean direction is asked
 N_SIZES = 6  # sizes at which the best sparsity is asked for
 CELL = ["C", "S", "shape"]
 
@@ -123,7 +124,7 @@ class Runs:
         def made() -> ResampledSurface:
             cells, used = self._in(flops, column), degrees or self.degrees(flops, column)
             if null:
-                return without_effect(cells, self.noise / np.sqrt(cells["n"]), used, draws=DRAWS)
+                return without_effect(cells, self.noise / np.sqrt(cells["n"]), used, draws=NULL_DRAWS)
             return resample_surface(cells, used, resamples=DRAWS)
 
         return self._once(("surface", flops, column, degrees, null), made)
