@@ -34,6 +34,7 @@ def test_mirrored_losses_contradict_what_the_runs_showed(evidence: Evidence, mir
     assert board(mirrored, ids=("C23",))[0].finding.of("runs") == "contradicted"
 
 
+@pytest.mark.slow
 def test_nothing_about_sparsity_is_reproduced_if_sparsity_does_nothing(null: Evidence) -> None:
     about = (
         "C21",
@@ -118,9 +119,10 @@ def test_every_claim_is_listed_once_and_no_other() -> None:
     assert not {"verdict", "effect"} & {name for claim in claims for name in claim.options}
 
 
+@pytest.mark.slow
 def test_with_more_budgets_and_two_recipes_every_claim_is_judged_for_each(planned: Evidence) -> None:
-    """Runs made by a law at four budgets: what needs several budgets is tested then."""
-    found = {one.claim.id: one for one in board(planned, ids=("C22", "C28", "C29", "C36", "C41", "C43", "C73"))}
+    """Runs made by a law at two budgets: what needs several budgets is tested then."""
+    found = {one.claim.id: one for one in board(planned, ids=("C22", "C28", "C29", "C36", "C41", "C43", "C70", "C73"))}
     for name in ("C22", "C28", "C43"):
         assert found[name].finding.of("runs", "landed") in ("reproduced", "partial"), found[name].finding.grounds
         assert found[name].finding.of("runs", "paper") in ("reproduced", "partial")
