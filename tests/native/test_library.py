@@ -57,6 +57,15 @@ def test_the_doctor_runs_the_self_test(tmp_path: Path, monkeypatch: pytest.Monke
     assert "fails its self-test" in str(library.wrong())
 
 
+@needs_compiler
+def test_modules_of_the_environment_that_print_do_not_disturb_the_self_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert library.wrong() is None
+
+
 def test_a_compiler_that_speaks_another_encoding_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = tmp_path / "latin"
     compiler.write_bytes(b"#!/bin/sh\necho 'op\xe7\xe3o' >&2\nexit 1\n")

@@ -117,7 +117,7 @@ def _build(path: Path) -> None:
 def _problem_of(library: Path) -> str | None:
     """What is wrong with a built library; it is tried in a separate process, since it might crash."""
     program = f"import ctypes; f = ctypes.CDLL({str(library)!r}).self_test; f.restype = ctypes.c_double; print(f())"
-    done = _run(sys.executable, "-c", program)
+    done = _run(sys.executable, "-I", "-c", program)  # isolated: the environment's modules may print, too
     if done.returncode:
         return f"fails its self-test with exit code {done.returncode}"
     error = float(done.stdout)
