@@ -155,7 +155,7 @@ class Board:
             f"{html.escape(one)}</label>"
             for one in ("all", *VERDICTS)
         )
-        head = "<th>claim</th><th>the paper says</th><th>verdict</th>"
+        head = "".join(f'<th class="left">{name}</th>' for name in ("claim", "the paper says", "verdict"))
         rows = "".join(map(_claim, self.judged))
         return (
             f'<div class="shown board"><fieldset><legend>Show</legend>{choices}</fieldset>'
@@ -171,9 +171,9 @@ def _claim(one: "Judged") -> str:
     link = f' <a href="{claim.shown}.html">evidence</a>' if claim.shown else ""
     return (
         f'<tr class="{_slug(found.verdict)}"><td id="{claim.id.lower()}"><b>{claim.id}</b><br>'
-        f"<small>{_html(claim.section)}</small></td><td>{_html(claim.says)}"
+        f"<small>{_html(claim.section)}</small></td><td>{_html(claim.says)}{link}"
         f"<details><summary>Grounds and rule</summary><p>{_html(found.grounds)}</p><p>{_html(claim.rule)}</p>"
-        f"<dl>{by_voice}</dl></details>{link}</td>"
+        f"<dl>{by_voice}</dl></details></td>"
         f'<td><span class="verdict">{found.verdict}</span><br><small>{_html(one.effect)}</small></td></tr>'
     )
 
