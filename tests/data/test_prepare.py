@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from moe_lib.data import TokenCorpus, build, open_corpus, prepare, slices
+from moe_lib.data.corpus import data_root
 from moe_lib.data.downloads import Pin, fetch
 from moe_lib.data.recipes import Recipe
 from moe_lib.data.slices import path_slices
@@ -238,6 +239,16 @@ def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="No space left on device"):
         prepare(str(folder), 300, tmp_path)
     assert not [path for path in (tmp_path / "corpora").iterdir() if not path.name.endswith(".lock")]
+
+
+def test_a_tilde_that_no_shell_expanded_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pandas expands it where the system does not: one half of a corpus would be elsewhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MOE_LIB_DATA", "~/data")
+    assert data_root() == tmp_path / "data"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOE_LIB_DATA", "data")
+    assert data_root() == tmp_path / "data"
 
 
 @pytest.mark.parametrize("name", ["text", "text.txt", "text.jsonl"])

@@ -162,7 +162,8 @@ def corpora_folder(root: Path | None = None) -> Path:
 
 def data_root() -> Path:
     """The folder for everything this package downloads or builds."""
-    return Path(os.environ.get("MOE_LIB_DATA") or platformdirs.user_cache_dir("moe-lib"))
+    named = os.path.expanduser(os.environ.get("MOE_LIB_DATA", ""))  # a `~` that no shell expanded
+    return Path(os.path.abspath(named) if named else platformdirs.user_cache_dir("moe-lib"))
 
 
 def manifest_path(name: str, vocab_size: int, root: Path | None = None) -> Path:
