@@ -17,7 +17,7 @@ from moe_lib.errors import InputError, Notice
 from moe_lib.reading import open_regular
 
 PATIENCE = 5.0  # seconds that a wait for a lock may last without a word
-TRIES = 100  # to open a lock in a folder that its last holder is removing
+OPENINGS = 100  # to open a lock in a folder that its last holder is removing
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def _open_to_lock(path: Path) -> int:
-    for _ in range(TRIES):
+    for _ in range(OPENINGS):
         with suppress(FileNotFoundError, FileExistsError):  # the folder vanished meanwhile, or something else is wrong
             path.parent.mkdir(parents=True, exist_ok=True)
             return open_regular(path, os.O_RDWR | os.O_CREAT)

@@ -32,7 +32,7 @@ LOSSES = ("loss", "loss_standard_error")  # of every row whose run is done
 BOUND = 1e300
 STAMP = rb"[0-9a-f ]+(\n|\Z)"  # the first line of an index, or what a kill left of it
 LONGEST_STAMP = 200
-BLOCK = 65_536  # bytes read at once when the last line is looked for
+READ_AT_ONCE = 65_536  # bytes read at once when the last line is looked for
 
 
 class Ledger:
@@ -247,7 +247,7 @@ def _last_line(descriptor: int, end: int) -> bytes:
     """What follows the last end of line of a file of `end` bytes."""
     tail = b""
     while end and b"\n" not in tail:
-        start = max(0, end - BLOCK)
+        start = max(0, end - READ_AT_ONCE)
         tail, end = os.pread(descriptor, end - start, start) + tail, start
     return tail[tail.rfind(b"\n") + 1 :]
 

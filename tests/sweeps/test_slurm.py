@@ -56,8 +56,8 @@ class Dead:
 
 
 def test_a_requeued_job_does_the_same_again(small_run: RunConfig, tmp_path: Path) -> None:
-    again = slurm._Job().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
-    assert isinstance(again.function, slurm._Job)
+    again = slurm._SlurmJob().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+    assert isinstance(again.function, slurm._SlurmJob)
     assert again.args == (small_run, tmp_path / "runs.jsonl", tmp_path / "work")
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 
 from moe_lib.ledger import Row
 
-Recipe = Literal["landed", "paper", "modern"]
+RecipeName = Literal["landed", "paper", "modern"]
 MULTIPLIER = 5.0  # embedding multiplier of both recipes in use
 
 
-def recipe_of(config: dict[str, Any]) -> Recipe | None:
+def recipe_of(config: dict[str, Any]) -> RecipeName | None:
     """The recipe of a row's `config`; None for a variant that has no name.
 
     `landed`: Adam, and embeddings that enter at a standard deviation of 0.02. `paper`: Adam, and an embedding
@@ -22,7 +22,7 @@ def recipe_of(config: dict[str, Any]) -> Recipe | None:
     multiplier = config["model"].get("embedding_multiplier", 1.0)
     if config["training"].get("output_init", 1.0) != 1:
         return None
-    recipes: dict[tuple[float, bool], Recipe] = {
+    recipes: dict[tuple[float, bool], RecipeName] = {
         (1.0, False): "landed",
         (MULTIPLIER, False): "paper",
         (MULTIPLIER, True): "modern",

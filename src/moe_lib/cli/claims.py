@@ -9,7 +9,7 @@ from rich.table import Table
 
 from moe_lib.cli.console import plain_console
 from moe_lib.cli.output import print_json
-from moe_lib.cli.runs import LEDGER
+from moe_lib.cli.runs import OWN_LEDGER
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +21,7 @@ def claims(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Claims such as C23; default: all.")
     ] = None,
-    ledger: Annotated[Path, typer.Option(help="Rows of our runs.")] = LEDGER,
+    ledger: Annotated[Path, typer.Option(help="Rows of our runs.")] = OWN_LEDGER,
     sweep: Annotated[
         list[Path] | None, typer.Option(help="Sweep that selects the rows; may be repeated; default: the grid.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moe_lib.cli.output import print_json
-from moe_lib.cli.runs import LEDGER
+from moe_lib.cli.runs import OWN_LEDGER
 
 File = Annotated[Path, typer.Argument(help="State of the lab, JSON.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -95,7 +95,7 @@ def bet(
     _print(asdict(score) | {"total": score.total}, as_json)
 
 
-def cells(file: File, ledger: LedgerOption = LEDGER, as_json: Json = False) -> None:
+def cells(file: File, ledger: LedgerOption = OWN_LEDGER, as_json: Json = False) -> None:
     """Real runs that can be bought, without their losses.
 
     Example: `moe-lib lab cells lab.json`
@@ -113,7 +113,7 @@ def cells(file: File, ledger: LedgerOption = LEDGER, as_json: Json = False) -> N
 def real(
     file: File,
     key: Annotated[str, typer.Option(help="Key of a run, see cells.")],
-    ledger: LedgerOption = LEDGER,
+    ledger: LedgerOption = OWN_LEDGER,
     as_json: Json = False,
 ) -> None:
     """Buy the loss of a real run for the FLOPs that the run cost.

@@ -11,7 +11,7 @@ from rich.table import Table
 from moe_lib.accounting import Convention
 from moe_lib.cli.console import plain_console
 from moe_lib.cli.output import print_json
-from moe_lib.cli.runs import LEDGER
+from moe_lib.cli.runs import OWN_LEDGER
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def optimum(
     params: Annotated[float | None, typer.Option(help="N, if it is fixed.")] = None,
     sparsity: Annotated[float | None, typer.Option(help="S, if it is fixed; only for a law in sparsity.")] = None,
     convention: Annotated[str, typer.Option(help="N_a: ideal, one-embedding or two-embeddings.")] = "ideal",
-    ledger: Annotated[Path, typer.Option(help="Runs behind the law `ours`.")] = LEDGER,
+    ledger: Annotated[Path, typer.Option(help="Runs behind the law `ours`.")] = OWN_LEDGER,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a law recommends for a budget: sparsity, parameters and tokens.

@@ -11,7 +11,7 @@ from rich.table import Table
 from moe_lib.accounting import Convention
 from moe_lib.cli.console import plain_console
 from moe_lib.cli.output import print_json
-from moe_lib.cli.runs import LEDGER
+from moe_lib.cli.runs import OWN_LEDGER
 from moe_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def plan(
     utilisation: Annotated[float, typer.Option(help="Share of the peak that training reaches.")] = 0.35,
     peak_flops: Annotated[float, typer.Option(help="Peak FLOP/s of one GPU; default: H100, dense bfloat16.")] = 989e12,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals of the law ours.")] = 0,
-    ledger: Annotated[Path, typer.Option(help="Runs behind the law ours.")] = LEDGER,
+    ledger: Annotated[Path, typer.Option(help="Runs behind the law ours.")] = OWN_LEDGER,
     write: Annotated[Path | None, typer.Option(help="Write the run of the planned model, for moe-lib train.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Corpus of that run; default: the family's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

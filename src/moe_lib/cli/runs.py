@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from moe_lib.data import TokenCorpus
 
 # The repository's ledger in a checkout, otherwise a file in the working folder.
-LEDGER = Path("experiments/results" if Path("experiments").is_dir() else "") / "runs.jsonl"
+OWN_LEDGER = Path("experiments/results" if Path("experiments").is_dir() else "") / "runs.jsonl"
 
 LedgerOption = Annotated[
     Path, typer.Option(help="The ledger that the rows go to; outside a checkout, runs.jsonl in the current folder.")
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def train(
     file: Annotated[Path, typer.Argument(help="The run, in YAML.")],
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, weights and tokenizer.")],
-    ledger: LedgerOption = LEDGER,
+    ledger: LedgerOption = OWN_LEDGER,
     backend: Annotated[
         str | None, typer.Option(help="How the model is computed: native (default if it builds), grouped_mm, loop.")
     ] = None,
@@ -80,7 +80,7 @@ def train(
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="The sweep, in YAML.")],
-    ledger: LedgerOption = LEDGER,
+    ledger: LedgerOption = OWN_LEDGER,
     work: Annotated[Path, typer.Option(help="Folder for the checkpoints of runs under way.")] = Path(".work"),
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one per core.")] = None,
     block: Annotated[str | None, typer.Option(help="Only the blocks with this name.")] = None,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENIZER_SAMPLE = 6_000_000  # characters of text from which the merges are learned
-CHUNK = 512  # documents encoded at once
+ENCODED_AT_ONCE = 512  # documents encoded at once
 
 Say = Callable[[str], None]
 
@@ -141,7 +141,7 @@ def encoded(tokenizer: "Tokenizer", texts: Iterable[str]) -> Iterator[Tokens]:
     """Token ids of each text, followed by the end-of-text token."""
     end = corpora.end_of_text(tokenizer)
     pending = iter(texts)
-    while chunk := list(itertools.islice(pending, CHUNK)):
+    while chunk := list(itertools.islice(pending, ENCODED_AT_ONCE)):
         for encoding in tokenizer.encode_batch_fast(chunk):
             yield np.array([*encoding.ids, end], dtype=np.uint16)
 

@@ -12,7 +12,7 @@ from moe_lib.data.workers import two_workers
 THRESHOLD = 0.8  # Jaccard similarity of two documents' shingles
 SHINGLE = 5  # words
 PERMUTATIONS = 64
-CHUNK = 500  # documents per task of a worker
+TEXTS_PER_TASK = 500  # documents per task of a worker
 
 Signatures = npt.NDArray[np.integer[Any]]
 
@@ -36,11 +36,13 @@ def near_duplicates(texts: Sequence[str]) -> list[bool]:
 
 
 def _all_signatures(texts: Sequence[str]) -> Iterator[Signatures]:
-    if len(texts) <= CHUNK:
+    if len(texts) <= TEXTS_PER_TASK:
         yield _signatures(texts)
         return
     with two_workers() as workers:
-        yield from workers.map(_signatures, [texts[first : first + CHUNK] for first in range(0, len(texts), CHUNK)])
+        yield from workers.map(
+            _signatures, [texts[first : first + TEXTS_PER_TASK] for first in range(0, len(texts), TEXTS_PER_TASK)]
+        )
 
 
 def _signatures(texts: Sequence[str]) -> Signatures:

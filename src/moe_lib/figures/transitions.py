@@ -1,7 +1,6 @@
 """Figures of how small models learn: their two transitions, and the composition of their residual stream."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from moe_lib.figures.style import ACCENT, MUTED, new_figure, sparsity_label
+from moe_lib.ledger import Row
 
 RECIPE_COLOURS = {"landed": MUTED, "paper": "#2a6fbb", "modern": ACCENT}
-
-Row = Mapping[str, Any]
 
 
 def transitions(rows: Mapping[str, Sequence[Row]]) -> Figure:

@@ -1,7 +1,7 @@
 """The scaling lab, an exercise that sells training runs for FLOPs, and a problem set that grades itself."""
 
 from moe_lib.lab.problems import PROBLEMS, Mark, Problem, grade
-from moe_lib.lab.service import Lab, Query, Score
+from moe_lib.lab.service import BetScore, Lab, Query
 from moe_lib.lab.solution import solve
 
-__all__ = ["PROBLEMS", "Lab", "Mark", "Problem", "Query", "Score", "grade", "solve"]
+__all__ = ["PROBLEMS", "BetScore", "Lab", "Mark", "Problem", "Query", "grade", "solve"]

@@ -64,7 +64,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Score:
+class BetScore:
     """The score of a bet, in nats: the regret of the model and the error of the predicted loss."""
 
     flops: float
@@ -186,7 +186,7 @@ class Lab:
                 self._state["real"].append([key, float(rows[0]["flops"])])
         return float(rows[0]["loss"])
 
-    def bet(self, n_params: float, sparsity: float, loss: float) -> Score:
+    def bet(self, n_params: float, sparsity: float, loss: float) -> BetScore:
         """Bet once on the best N and S at `target`, and on the loss of that model."""
         with self._changing():
             if self._state["bet"] is not None:
@@ -202,7 +202,7 @@ class Lab:
         return self.score
 
     @property
-    def score(self) -> Score:
+    def score(self) -> BetScore:
         """The score of the bet under the true law; `InputError` before the bet."""
         if self._state["bet"] is None:
             raise InputError("bet: there is none yet")
@@ -211,7 +211,7 @@ class Lab:
         question = Demand(flops, max_params=largest).of(_truth(self.student), convention=CONVENTION)
         best_n, best_s = question.solve()
         best, own = float(question.loss(best_n, best_s)), float(question.loss(n, s))
-        return Score(flops, largest, own - best, abs(loss - own), best_n, best_s, best)
+        return BetScore(flops, largest, own - best, abs(loss - own), best_n, best_s, best)
 
     def _answer(self, asked: tuple[float, ...], times: int) -> Query:
         """The answer to a query that was asked `times` before."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moe_lib.lab.service import CONVENTION, Lab, Score
+from moe_lib.lab.service import CONVENTION, BetScore, Lab
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.solver import fit
 from moe_lib.planner.demand import Demand
@@ -16,7 +16,7 @@ DESIGN = (
 RATES = (0.35, 0.6, 1.0, 1.7, 2.8)
 
 
-def solve(lab: Lab) -> Score:
+def solve(lab: Lab) -> BetScore:
     """Spend a lab's budget as an instructor would, and bet; three quarters of the budget are enough."""
     rate = _tuned_rate(lab)
     for share, sparsities, sizes in DESIGN:

@@ -9,7 +9,7 @@ from moe_lib.laws.polish import polish
 from moe_lib.laws.solver import Fit, revived
 from moe_lib.laws.uncertainty import influence, standard_errors
 
-REACH = 1.0  # farthest point of a profile from the fit
+PROFILE_REACH = 1.0  # farthest point of a profile from the fit
 
 
 def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -> pd.DataFrame:
@@ -28,7 +28,7 @@ def profile(fitted: Fit, exponent: str, points: int = 25, level: float = 0.95) -
         raise InputError(f"exponent = {exponent!r} has to be one of {allowed}")
     at = len(form.coefficients) + form.exponents.index(exponent)
     others = np.arange(len(fitted.x)) != at
-    reach = min(5 * standard_errors(fitted)[exponent], REACH)
+    reach = min(5 * standard_errors(fitted)[exponent], PROFILE_REACH)
     problem, rows = fitted.problem, []
     low, high = problem.ends[:, at]
     for side in (-1.0, 1.0):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from moe_lib.config import ModelConfig
 from moe_lib.model.reference import norm, rotate
-from moe_lib.model.transformer import Attention, Block, Transformer
+from moe_lib.model.transformer import Attention, Layer, Transformer
 
 SEQUENCES = 4  # sequences of text; there are twice as many of repeated tokens
 SEED = 20_250_122
@@ -79,7 +79,7 @@ def _residual(model: Transformer, tokens_BT: Tensor) -> list[list[Tensor]]:
     rows = []
     for _ in range(model.config.layer_repeats):
         for block in model.blocks:
-            assert isinstance(block, Block)
+            assert isinstance(block, Layer)
             attended_BTD = block.attention(norm(x_BTD, block.attention_norm.weight), cos_TW, sin_TW)
             attention_rms = _rms(attended_BTD) / _rms(x_BTD)
             x_BTD = x_BTD + attended_BTD
@@ -100,7 +100,7 @@ def _heads(model: Transformer, repeated_BT: Tensor) -> list[list[Tensor]]:
     rows = []
     for _ in range(model.config.layer_repeats):
         for block in model.blocks:
-            assert isinstance(block, Block)
+            assert isinstance(block, Layer)
             read_BTD = norm(x_BTD, block.attention_norm.weight)
             logits_BHTT, past_TT = _attention_logits(block.attention, read_BTD, cos_TW, sin_TW)
             weights_BHTT = logits_BHTT.masked_fill(~past_TT, -torch.inf).softmax(dim=-1)

@@ -77,7 +77,7 @@ class Attention(nn.Module):
         return qkv if self.qk_bias is None else qkv + F.pad(self.qk_bias, (0, self.qkv.in_features))
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     """One layer: attention, then experts, each behind a norm and added to its input."""
 
     def __init__(self, model: ModelConfig, backend: str, precision: Precision) -> None:
@@ -114,7 +114,7 @@ class Transformer(nn.Module):
         self.backend = backend = backend or backend_for(config, self.embedding.weight.device)
         self.operations = operations_of(backend)
         self.rounded = precision == "bfloat16"
-        self.blocks = nn.ModuleList(Block(config, backend, precision) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Layer(config, backend, precision) for _ in range(config.n_layers))
         self.final_norm = nn.RMSNorm(config.d_model, eps=NORM_EPSILON)
         self.unembedding = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied_embeddings:

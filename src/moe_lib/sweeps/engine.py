@@ -25,7 +25,7 @@ from moe_lib.ledger import Ledger
 if TYPE_CHECKING:
     from moe_lib.training import Progress
 
-TRIES = 3
+STARTS = 3
 SECONDS_BETWEEN_REPORTS = 0.5
 
 
@@ -41,7 +41,7 @@ class Event:
 
 
 @dataclass
-class _Job:
+class _Worker:
     run: RunConfig
     process: SpawnProcess
     news: Connection
@@ -67,7 +67,7 @@ def run_sweep(
     waiting = [run for run in runs if run.key not in done]
     tries = {run.key: 0 for run in waiting}
     given_up: list[RunConfig] = []
-    jobs: list[_Job] = []
+    jobs: list[_Worker] = []
     try:
         while waiting or jobs:
             while waiting and len(jobs) < (n_workers or os.cpu_count() or 1):
@@ -80,7 +80,7 @@ def run_sweep(
                     on_event(Event(job.run, "finished", share=1.0))
                     continue
                 tries[job.run.key] += 1
-                if tries[job.run.key] < TRIES:
+                if tries[job.run.key] < STARTS:
                     on_event(Event(job.run, "died"))
                     waiting.insert(0, job.run)
                 else:
@@ -93,7 +93,7 @@ def run_sweep(
     return given_up
 
 
-def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
+def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Worker:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_work, args=(run, ledger.path, work, theirs, os.getpid()))
@@ -109,10 +109,10 @@ def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Job:
         for name, value in threads.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
     theirs.close()
-    return _Job(run, process, ours)
+    return _Worker(run, process, ours)
 
 
-def _listen(jobs: list[_Job], on_event: Callable[[Event], None]) -> list[_Job]:
+def _listen(jobs: list[_Worker], on_event: Callable[[Event], None]) -> list[_Worker]:
     """Pass on the workers' news; return the jobs whose process has ended."""
     wait([job.news for job in jobs], timeout=1.0)
     ended = []

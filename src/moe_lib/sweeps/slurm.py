@@ -26,7 +26,7 @@ REQUEUES = 1000
 SECONDS_BETWEEN_LOOKS = 5.0
 
 
-class _Job:
+class _SlurmJob:
     """The job of one run; submitit calls `checkpoint` before it requeues the job."""
 
     def __call__(self, run: RunConfig, ledger: Path, work: Path) -> str | None:
@@ -60,7 +60,7 @@ def run_on_slurm(
         return []
     executor = _executor(work.resolve(), cluster, n_workers or len(waiting))
     places = [ledger.path.resolve()] * len(waiting), [work.resolve()] * len(waiting)
-    jobs = dict(zip((run.key for run in waiting), executor.map_array(_Job(), waiting, *places), strict=True))
+    jobs = dict(zip((run.key for run in waiting), executor.map_array(_SlurmJob(), waiting, *places), strict=True))
     failed: list[RunConfig] = []
     try:
         while waiting:
