@@ -261,7 +261,7 @@ def _held_out(fitted: Fit, resamples: Resamples | None, runs: pd.DataFrame, leve
 
 
 def _of_few(resamples: int, level: float) -> list[str]:
-    """What a user should know of intervals whose ends rest on less than one resample each."""
+    """What a user should know about intervals whose ends rest on less than one resample each."""
     needed = int(np.ceil(2 / (1 - level) - 1e-9))
     if resamples >= needed:
         return []

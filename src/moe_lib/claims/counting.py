@@ -136,7 +136,7 @@ def flops_formula(evidence: Evidence) -> Finding:
     wrong = [one for one in unnumbered if abs(one - 1) > CLOSE]
     grounds = (
         f"Eq. 9 and the list of parts agree with a count by weights in {len(looks)} shapes; the unnumbered total in "
-        f"our copy of the text has E_active in a denominator, by which {len(wrong)} of them would be too cheap by "
+        f"our copy of the text has E_active in a denominator, which would make {len(wrong)} of them too cheap by "
         f"factors of {span(wrong)}, which may be a slip of the transcription"
     )
     return conclude(looks, sentence(grounds), "relative deviation")

@@ -55,7 +55,7 @@ def memory(evidence: Evidence) -> Finding:
 
 
 def shared_layers(evidence: Evidence) -> Finding:
-    """Does the fall of the loss with sparsity go on below zero, so that sharing layers is worse than dense?"""
+    """Does the fall of the loss with sparsity continue below zero, so that sharing layers is worse than dense?"""
     looks = []
     for runs in evidence.runs:
         rows = [row for row in runs.blocks.get("shared layers", []) if row["status"] == "done"]

@@ -12,9 +12,9 @@ from moe_lib.laws.optimum import Budget
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.paper import BUDGETS, SIZES, SPARSITIES
 
-OTHERS = 100  # random laws of one form, of which it is asked whether any could say otherwise
-TYPICAL = {"N": 1e9, "D": 2e10, "S": 0.5}  # where the terms of a random law have their sizes
-N_SIZES = 12  # sizes at which the best sparsity is asked for
+OTHERS = 100  # random laws of one form, to test whether any could say otherwise
+TYPICAL = {"N": 1e9, "D": 2e10, "S": 0.5}  # the point at which the sizes of a random law's terms are drawn
+N_SIZES = 12  # sizes at which the best sparsity is computed
 
 BLIND = Posynomial(
     "blind to sparsity",
@@ -54,7 +54,7 @@ class LawVoice:
 
     @property
     def sizes(self) -> Array:
-        """Sizes over the range that the paper trained, at which the best sparsity is asked for."""
+        """Sizes over the range that the paper trained, at which the best sparsity is computed."""
         return np.geomspace(*SIZES, N_SIZES)
 
     def best_sparsity(self, flops: float, convention: Convention) -> Array:

@@ -17,7 +17,7 @@ from moe_lib.laws.published import BESIROGLU2024, HOFFMANN2022
 from moe_lib.ledger import Row
 from moe_lib.paper import BUDGETS, SPARSITIES, TABLE1
 
-WITHIN = 2.0  # factor within which two optima count as alike
+WITHIN = 2.0  # factor within which two optima count as equal
 SWEPT = ("sparsity", "granularity", "learning_rate", "load_balance_weight", "warmup_fraction")  # of Table 1
 OPTIMIZER = {"weight_decay": 1e-5, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "final_learning_rate_fraction": 0.0}
 

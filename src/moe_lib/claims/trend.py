@@ -9,7 +9,7 @@ from moe_lib.claims.finding import UNTESTED, Verdict
 from moe_lib.laws.basis import Array
 from moe_lib.laws.interval import LEVEL, interval
 
-LEAST = 1e-6  # a change below this is none: searches for optima end there
+LEAST = 1e-6  # a smaller change counts as zero: it is the accuracy of optima
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def trend(x: Sequence[float] | Array, estimate: Array, draws: Array, sign: int, 
     A law without uncertainty has one draw. Reproduced: the whole interval of the mean slope has the claimed sign, and
     so has every step in 95 % of the draws. Partial: only the mean slope has. Contradicted: the whole interval of the
     slope is zero or of the other sign. Not testable: the interval includes both signs. With `level_steps`, a step may
-    be level, as where the best sparsity stays at zero.
+    be level, as when the best sparsity stays at zero.
     """
     points = np.asarray(x, dtype=np.float64)
     slopes = np.polyfit(points, np.atleast_2d(draws).T, 1)[0]
