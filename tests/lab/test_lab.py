@@ -33,6 +33,14 @@ def test_the_order_of_queries_changes_no_answer() -> None:
     assert {n: other.query(1e9, n_params=n).loss for n in reversed(sizes)} == forwards
 
 
+def test_the_last_bits_of_a_query_do_not_change_its_answer() -> None:
+    lab = Lab("ada")
+    n = 1e8 / 3
+    one, other = lab.query(1e9, n_params=n), Lab("ada").query(1e9, n_params=float(np.nextafter(n, 1e9)))
+    assert one == other
+    assert one != lab.query(1e9, n_params=1.001 * n)
+
+
 def test_a_query_asked_again_costs_again_and_has_another_seed() -> None:
     seeds = []
     for student in map(str, range(10)):

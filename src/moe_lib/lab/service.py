@@ -160,7 +160,8 @@ class Lab:
         if model is not None:
             n_params, sparsity = float(count_parameters(model).total), model.sparsity
         assert n_params is not None
-        one = (float(n_params), float(sparsity or 0.0), float(n_tokens), float(rate))
+        given = (n_params, sparsity or 0.0, n_tokens, rate)
+        one = tuple(float(f"{value:.9g}") for value in given)  # the last bits, which differ by machine, seed no noise
         for name, value in zip(("n_params", "sparsity", "n_tokens", "rate"), one, strict=True):
             low, high = ALLOWED[name]
             if not low <= value <= high:
