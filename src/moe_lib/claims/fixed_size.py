@@ -22,6 +22,7 @@ from moe_lib.paper import BUDGETS, DEGREES, SIZES, SPARSITIES
 SPARSEST = float(feature("S", SPARSITIES[-1]))
 ENDS = BUDGETS[0], BUDGETS[-1]
 HELD = ("reproduced", "partial")
+EMBEDDINGS = {"N_one": "counted with one embedding matrix", "N_two": "counted with two embedding matrices"}
 
 
 def along_size(evidence: Evidence, sign: int) -> Finding:
@@ -92,7 +93,7 @@ def towards_one(evidence: Evidence) -> Finding:
         if verdict == "contradicted" and rising:  # it may still be reached at larger sizes
             verdict = UNTESTED
         value = float(-np.expm1(-estimate[-1]))
-        note = f"S* is {number(value)} at the largest size that all sparsities share ({column})"
+        note = f"S* is {number(value)} at the largest size that all sparsities share, {EMBEDDINGS[column]}"
         return Look("runs", f"{number(flops)} FLOPs, {column}", verdict, None, None, None, note, runs.recipe)
 
     law, runs = _law_looks(evidence.voice, law_look), _runs_looks(evidence, run_look)
