@@ -194,4 +194,4 @@ def _long(cell: str) -> str:
 
 def _html(cell: str) -> str:
     """Escaped, with N_a as a subscript."""
-    return re.sub(r"\b([A-Za-z])_(\w+)", r"<i>\1</i><sub>\2</sub>", html.escape(cell))
+    return re.sub(r"\b([A-Z])_(\w+)", r"<i>\1</i><sub>\2</sub>", html.escape(cell))

@@ -106,7 +106,7 @@ def test_without_rows_the_runs_say_how_many_budgets_are_missing(evidence: Eviden
 
 
 def test_unknown_names_are_refused_in_a_sentence(law_alone: Evidence) -> None:
-    with pytest.raises(InputError, match=r"id = 'C99' has to be one of C01 to C\d\d|id = 'C99' has to be one of"):
+    with pytest.raises(InputError, match="id = 'C99' has to be one of C01 to C74"):
         board(law_alone, ids=("C99",))
     wrong = read_claims()[0].with_(judge="directions.nothing")
     with pytest.raises(InputError, match="is not a function of"):

@@ -7,12 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from moe_lib.claims.evidence import Evidence
-from moe_lib.claims.finding import VERDICTS, Finding, Verdict
+from moe_lib.claims.finding import HOLDS, VERDICTS, Finding, Verdict
 from moe_lib.claims.statement import Claim, read_claims
 from moe_lib.claims.words import ROUNDING, number
 from moe_lib.errors import InputError
-
-HOLDS = ("reproduced", "partial")
 
 
 @dataclass(frozen=True)

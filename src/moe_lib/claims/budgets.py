@@ -12,6 +12,7 @@ from moe_lib.claims.law_voice import LOOKS
 from moe_lib.claims.our_runs import COLUMNS, Runs
 from moe_lib.claims.trend import LEAST, sign_verdict, trend
 from moe_lib.claims.words import law_says, number, runs_say, sentence, span
+from moe_lib.laws.basis import feature
 from moe_lib.laws.implications import compute_multiple
 from moe_lib.laws.interval import interval
 from moe_lib.laws.optimum import Budget
@@ -43,7 +44,7 @@ def same_slope(evidence: Evidence) -> Finding:
                 change, falls = float(estimate[-1] / estimate[0]), float(interval(draws[:, 0])[1]) < 0
                 verdict = _within(low, high) if falls else UNTESTED
                 runs.append(Look("runs", f"nats, {counted}", verdict, change, low, high, "", own.recipe))
-    compute = "in compute S = .98 is worth " + ", ".join(
+    compute = f"in compute S = {SPARSITIES[-1]:g} is worth " + ", ".join(
         f"{number(ends[0])} times at the smallest and {number(ends[1])} at the largest budget ({one})"
         for one, ends in worth.items()
     )
@@ -84,7 +85,7 @@ def parabolas_agree(evidence: Evidence) -> Finding:
     law = []
     for flops in BUDGETS:
         ends = [_law_vertices(evidence, flops, size) for size in ("N", "Na")]
-        s = -np.log1p(-np.array(SPARSITIES))
+        s = feature("S", SPARSITIES)
         right = [sign * np.polyfit(s, n, 1)[0] > 0 for n, sign in zip(ends, (1, -1), strict=True)]
         true = np.log(evidence.voice.optima(flops, "ideal")["N"].to_numpy(float))
         verdict: Verdict = "reproduced" if all(right) else "partial" if any(right) else "contradicted"
@@ -107,7 +108,7 @@ def _parabola_look(runs: Runs, flops: float) -> Look:
     verdict: Verdict = "contradicted"
     if any(holds):
         verdict = "reproduced" if all(holds) and all(same) and share >= 0.9 else "partial"
-    return Look("runs", f"{number(flops)} FLOPs", verdict, share, share, share, "", runs.recipe)
+    return Look("runs", f"{number(flops)} FLOPs", verdict, share, recipe=runs.recipe)
 
 
 def _law_vertices(evidence: Evidence, flops: float, size: str) -> Any:

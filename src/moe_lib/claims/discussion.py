@@ -65,7 +65,7 @@ def shared_layers(evidence: Evidence) -> Finding:
             own = [row for row in rows if row["config"]["model"]["layer_repeats"] == repeats]
             if min(len({r["n_params"] for r in one}) for one in (own, dense)) >= 3 and runs.noise_known():
                 value = _lowest(own) - _lowest(dense)
-                half = 1.96 * runs.noise * 2**0.5
+                half = runs.half_width()
                 verdict = sign_verdict(value, value - half, value + half, 1)
                 name = f"{repeats} passes"
                 looks.append(Look("runs", name, verdict, value, value - half, value + half, "", runs.recipe))
@@ -94,7 +94,7 @@ def _beside_surface(
             rows = [row for row in runs.blocks.get(block, []) if row["status"] == "done" and _design(row) in base]
             if rows and runs.noise_known():
                 value = float(np.mean([row["loss"] - base[_design(row)] for row in rows]))
-                half = 1.96 * runs.noise * (2 / len(rows)) ** 0.5
+                half = runs.half_width(len(rows))
                 verdict = judged(value, half)
                 looks.append(Look("runs", block, verdict, value, value - half, value + half, "", runs.recipe))
     return looks or [Look("runs", blocks[0], UNTESTED)]

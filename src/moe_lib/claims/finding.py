@@ -8,6 +8,7 @@ Verdict = Literal["reproduced", "partial", "contradicted", "inconsistent", "not 
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 Voice = Literal["text", "law", "runs"]
 UNTESTED: Verdict = "not testable here"
+HOLDS: tuple[Verdict, ...] = ("reproduced", "partial")
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,7 @@ def says_nothing(looks: Iterable[Look], why: str, becomes: Verdict) -> tuple[Loo
     If the form of a fit allows nothing else (`becomes` is `not testable here`), no outcome is evidence.
     """
     return tuple(
-        replace(look, verdict=becomes, note=why)
-        if look.verdict in ("reproduced", "partial") or becomes == UNTESTED
-        else look
+        replace(look, verdict=becomes, note=why) if look.verdict in HOLDS or becomes == UNTESTED else look
         for look in looks
     )
 

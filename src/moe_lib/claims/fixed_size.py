@@ -8,7 +8,7 @@ import numpy as np
 from moe_lib.accounting import CONVENTIONS
 from moe_lib.claims.directions import few_budgets, look_of, no_runs
 from moe_lib.claims.evidence import Evidence
-from moe_lib.claims.finding import UNTESTED, Finding, Look, Voice, conclude, says_nothing
+from moe_lib.claims.finding import HOLDS, UNTESTED, Finding, Look, Voice, conclude, says_nothing
 from moe_lib.claims.law_voice import LOOKS, LawVoice
 from moe_lib.claims.our_runs import N_SIZES, ROUTES, Runs
 from moe_lib.claims.trend import LEAST, Trend, part_verdict, share_verdict, trend
@@ -21,7 +21,6 @@ from moe_lib.paper import BUDGETS, DEGREES, SIZES, SPARSITIES
 
 SPARSEST = float(feature("S", SPARSITIES[-1]))
 ENDS = BUDGETS[0], BUDGETS[-1]
-HELD = ("reproduced", "partial")
 EMBEDDINGS = {"N_one": "counted with one embedding matrix", "N_two": "counted with two embedding matrices"}
 
 
@@ -265,7 +264,7 @@ def mechanism(evidence: Evidence) -> Finding:
             ends, fitted = (own.table["N"].min(), own.table["N"].max()), LawVoice(own.law)
             looks = [(flops, one) for flops in own.budgets for one in CONVENTIONS]
             found = [look(fitted, at, ends, "runs", own.recipe) for at in looks]
-            trivial = all(look(fitted.blind, at, ends, "runs").verdict in HELD for at in looks)
+            trivial = all(look(fitted.blind, at, ends, "runs").verdict in HOLDS for at in looks)
             runs += says_nothing(found, NOTHING, "partial") if trivial else found
     return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, unit)), unit)
 
@@ -307,7 +306,7 @@ def _named(at: Any) -> str:
 def _law_looks(voice: LawVoice, look: Callable[[LawVoice, Any], Look]) -> tuple[Look, ...]:
     """Looks at every budget and convention, weakened if the law would say the same without an effect of sparsity."""
     looks = tuple(look(voice, at) for at in LOOKS)
-    if all(look(voice.blind, at).verdict in HELD for at in LOOKS):
+    if all(look(voice.blind, at).verdict in HOLDS for at in LOOKS):
         return says_nothing(looks, NOTHING, "partial")
     return looks
 
@@ -318,7 +317,7 @@ def _runs_looks(evidence: Evidence, look: Callable[[Runs, float, str, bool], Loo
     for runs in evidence.runs:
         for flops in runs.budgets:
             own = [look(runs, flops, column, False) for column in ("N_one", "N_two")]
-            if runs.noise_known() and look(runs, flops, "N_one", True).verdict in HELD:
+            if runs.noise_known() and look(runs, flops, "N_one", True).verdict in HOLDS:
                 own = list(says_nothing(own, NOTHING, "partial"))
             looks += own
     return tuple(looks or no_runs(evidence, 1))

@@ -111,6 +111,10 @@ class Runs:
         except InputError:
             return False
 
+    def half_width(self, n_pairs: int = 1) -> float:
+        """Half the 95 % interval of the mean difference of pairs of runs, nats."""
+        return float(1.96 * self.noise * (2 / n_pairs) ** 0.5)
+
     def degrees(self, flops: float, column: str) -> Degrees:
         """The degrees that cross-validation supports in N or N_a as built, as `choose_degrees`."""
         column = "N_one" if column.startswith("N_") else "Na_one"

@@ -142,7 +142,8 @@ def printed_errors(evidence: Evidence) -> Finding:
 
 def extrapolates(evidence: Evidence) -> Finding:
     """Is the error at the held-out sparsity smaller than the gain that it should confirm, and as large as expected?"""
-    unit = "times the gain from .95 to .98"
+    steps = f"from {SPARSITIES[-2]:g} to {SPARSITIES[-1]:g}"
+    unit = f"times the gain {steps}"
     gains = [best_loss(evidence.law, c, SPARSITIES[-2]) - best_loss(evidence.law, c, SPARSITIES[-1]) for c in BUDGETS]
     rmse = ERRORS["held out"]["mse"] ** 0.5
     table = runs_of_law(evidence.law, BUDGETS, SPARSITIES, np.geomspace(1e8, SIZES[1], 6))
@@ -157,7 +158,7 @@ def extrapolates(evidence: Evidence) -> Finding:
         if own.law is not None:
             runs.append(_held_out(own))
     grounds = (
-        f"the held-out error is {rmse:.3f} nats, the gain from .95 to .98 by the law is {span(gains)}",
+        f"the held-out error is {rmse:.3f} nats, the gain {steps} by the law is {span(gains)}",
         f"noise like that of the fit would give {expected.mean():.3f} (at most {expected.max():.3f} in {TIMES} draws)",
     )
     return conclude([*looks, *runs], sentence(*grounds, runs_say(runs, unit)), unit)

@@ -151,7 +151,7 @@ def paired(evidence: Evidence, block: str, path: str, off: Any, sign: int) -> li
         ]
         gaps = [row["loss"] - other["loss"] if row["status"] == "done" else 1.0 for row, other in pairs]
         if gaps and runs.noise_known():
-            value, half = float(np.mean(gaps)), 1.96 * runs.noise * (2 / len(gaps)) ** 0.5
+            value, half = float(np.mean(gaps)), runs.half_width(len(gaps))
             verdict = sign_verdict(value, value - half, value + half, sign)
             looks.append(Look("runs", block, verdict, value, value - half, value + half, "", runs.recipe))
     return looks or [Look("runs", block, UNTESTED, note=f"{block}: no pair of runs")]

@@ -1,6 +1,7 @@
 """Claims about the isoFLOP surfaces and how well they fit (Section 2, Appendices B and D.1)."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -136,22 +137,17 @@ def valley(evidence: Evidence) -> Finding:
     return conclude([*law, *runs], sentence(law_says(law, unit), runs_say(runs, unit)), unit)
 
 
+@cache
 def _law_cells(voice: LawVoice, flops: float, noise: bool = True) -> pd.DataFrame:
     """A table of the law's losses about its optima, with the noise that the law's printed error allows."""
-    key = (id(voice.law), flops, noise)
-    if key not in _CELLS:
-        budget, rows = Budget(voice.law, flops), []
-        for s, best in voice.optima(flops, "ideal")[["S", "N"]].itertuples(index=False):
-            n = np.geomspace(max(best / FACTOR, SIZES[0]), min(best * FACTOR, max(SIZES[1], best)), PER_SPARSITY)
-            rows.append(pd.DataFrame({"N": n, "S": s, "Na": budget.active(n, s), "L": budget.loss(n, s)}))
-        table = pd.concat(rows, ignore_index=True)
-        spread = ERRORS["fitted"]["mse"] ** 0.5 if noise else 0.0
-        draws = np.random.default_rng(0).standard_normal(len(table))
-        _CELLS[key] = table.assign(L=table["L"] + spread * draws), voice.law
-    return _CELLS[key][0]
-
-
-_CELLS: dict[tuple[int, float, bool], tuple[pd.DataFrame, object]] = {}  # the law is kept, so its id stays its own
+    budget, rows = Budget(voice.law, flops), []
+    for s, best in voice.optima(flops, "ideal")[["S", "N"]].itertuples(index=False):
+        n = np.geomspace(max(best / FACTOR, SIZES[0]), min(best * FACTOR, max(SIZES[1], best)), PER_SPARSITY)
+        rows.append(pd.DataFrame({"N": n, "S": s, "Na": budget.active(n, s), "L": budget.loss(n, s)}))
+    table = pd.concat(rows, ignore_index=True)
+    spread = ERRORS["fitted"]["mse"] ** 0.5 if noise else 0.0
+    draws = np.random.default_rng(0).standard_normal(len(table))
+    return table.assign(L=table["L"] + spread * draws)
 
 
 def _ours(evidence: Evidence) -> Iterator[tuple[Runs, str, pd.DataFrame]]:

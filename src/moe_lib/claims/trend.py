@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe_lib.claims.finding import UNTESTED, Verdict
+from moe_lib.claims.finding import HOLDS, UNTESTED, Verdict
 from moe_lib.laws.basis import Array
 from moe_lib.laws.interval import LEVEL, interval
 
@@ -26,7 +26,7 @@ class Trend:
     @property
     def in_mean(self) -> bool:
         """Whether the claim holds in the mean."""
-        return self.verdict in ("reproduced", "partial")
+        return self.verdict in HOLDS
 
 
 def trend(x: Sequence[float] | Array, estimate: Array, draws: Array, sign: int, level_steps: bool = False) -> Trend:

@@ -59,14 +59,16 @@ def law_says(looks: Sequence[Look], unit: str) -> str:
 
 
 def runs_say(looks: Sequence[Look], unit: str) -> str:
-    """What our runs say, recipe by recipe: the first look with its interval, verdicts, and what weakens them."""
+    """What our runs say, recipe by recipe: first look, interval if any, verdicts, and what weakens them."""
     parts = []
     for recipe in dict.fromkeys(look.recipe for look in looks):
         own = [look for look in looks if look.recipe == recipe]
         first = headline(own)
         effect = ""
-        if first is not None and first.low is not None and first.high is not None:
-            effect = f"{number(first.value or 0)} ({number(first.low)} to {number(first.high)}) {unit}".strip()
+        if first is not None and first.value is not None:
+            ends = () if first.low is None or first.high is None else (first.low, first.high)
+            interval = f" ({number(ends[0])} to {number(ends[1])})" if ends else ""
+            effect = f"{number(first.value)}{interval} {unit}".strip()
             if first.every_step is not None:
                 effect += f", at every step in {first.every_step:.0%} of resamples"
         notes = list(dict.fromkeys(look.note for look in own if look.note))

@@ -1,6 +1,7 @@
 """Figures for teachers: which chapter needs which, and the runs of a scaling lab."""
 
 from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
 import pandas as pd
@@ -24,17 +25,13 @@ def levels(needs: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
     `InputError` if chapters need each other in a circle.
     """
+    within = {name: [one for one in before if one in needs] for name, before in needs.items()}
     found: dict[str, int] = {}
-    while len(found) < len(needs):
-        ready = {name: [one for one in before if one in needs] for name, before in needs.items() if name not in found}
-        new = {
-            name: 1 + max((found[one] for one in before), default=-1)
-            for name, before in ready.items()
-            if all(one in found for one in before)
-        }
-        if not new:
-            raise InputError(f"needs: {', '.join(ready)} need each other in a circle")
-        found |= new
+    try:
+        for name in TopologicalSorter(within).static_order():
+            found[name] = 1 + max((found[one] for one in within[name]), default=-1)
+    except CycleError as error:
+        raise InputError(f"needs: {', '.join(error.args[1][1:])} need each other in a circle") from None
     return found
 
 

@@ -42,10 +42,8 @@ def export_run(run: Path, out: Path) -> None:
         for name, text in {**texts, "tokenizer_config.json": json.dumps(about, indent=2)}.items():
             with whole_file(staged / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        for name in (
-            *FILES,
-            ABOUT,
-        ):  # an earlier export; the file that names its owner is removed last and written first
+        # An earlier export goes; the file that names its owner is removed last and written first.
+        for name in (*FILES, ABOUT):
             (out / name).unlink(missing_ok=True)
         with whole_file(out / ABOUT) as temporary:
             digests = {name: sha256_of(staged / name) for name in FILES}
