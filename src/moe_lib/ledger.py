@@ -23,7 +23,7 @@ from moe_lib.config import RunConfig
 from moe_lib.errors import InputError, Notice
 from moe_lib.files import is_at, locked
 from moe_lib.reading import json_value, open_regular, read_bytes
-from moe_lib.repository import LEDGER, require
+from moe_lib.repository import LEDGER, OLD_LEDGER, require
 
 Row = dict[str, Any]
 
@@ -241,6 +241,11 @@ def _fault(row: Any) -> str | None:
 def book_ledger() -> Ledger:
     """The ledger of the book's own runs; `InputError` if the package was installed without its repository."""
     return Ledger(require(LEDGER, "the book"))
+
+
+def old_ledger() -> Ledger:
+    """The ledger of the runs of our first recipe, which only the tuning log shows; `InputError` as `book_ledger`."""
+    return Ledger(require(OLD_LEDGER, "the tuning log"))
 
 
 def _last_line(descriptor: int, end: int) -> bytes:

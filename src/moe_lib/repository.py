@@ -6,9 +6,12 @@ from moe_lib.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
-GRID = EXPERIMENTS / "grid.yaml"
 RESULTS = EXPERIMENTS / "results"
 LEDGER = RESULTS / "runs.jsonl"
+GRID = EXPERIMENTS / "grid.yaml"  # the sweep whose runs chapters, claims and the law `ours` rest on
+GRIDS = {"landed": GRID}  # a sweep per recipe, that of GRID first; statements and claims are judged under each
+OLD_GRID = EXPERIMENTS / "grid.yaml"  # the sweep of the first recipe, which only the tuning log shows
+OLD_LEDGER = LEDGER  # and the ledger with its rows and those of its tuning
 CLAIMS = ROOT / "book" / "claims.yml"
 
 

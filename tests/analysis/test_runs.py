@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from moe_lib.analysis.runs import cell_means, finished, isoflop_runs
+from moe_lib.analysis.runs import SURFACES, UNIT, cell_means, finished, isoflop_runs, surface_blocks, surface_runs
 from moe_lib.errors import InputError
 from moe_lib.ledger import Ledger, Row
+from moe_lib.repository import EXPERIMENTS, GRIDS
 from moe_lib.sweeps import read_sweep
 
 
@@ -52,3 +53,20 @@ def test_runs_are_selected_in_the_order_of_the_sweep_and_only_by_one_that_exists
     assert [row["key"] for row in finished(ledger, "two", sweep=sweep)] == [keys[4]]
     with pytest.raises(InputError, match=r"grid\.yaml: cannot be read"):
         finished(ledger, sweep=tmp_path / "grid.yaml")
+
+
+@pytest.mark.parametrize("sweep", sorted({*GRIDS.values(), EXPERIMENTS / "grid.yaml", EXPERIMENTS / "modern.yaml"}))
+def test_surfaces_are_those_of_any_grid_at_one_budget_or_all(
+    sweep: Path, make_row: Callable[..., Row], tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    everything = list({run.key: run for run in read_sweep(sweep)}.values())
+    for run in everything:
+        ledger.append(make_row(run))
+    asked = [run for run in read_sweep(sweep, *surface_blocks(sweep))]
+    assert {"surface", "noise"} < set(surface_blocks(sweep)) < set(SURFACES)
+    assert len(surface_runs(ledger, sweep=sweep)) == len({run.key for run in asked}) < len(everything)
+    at_unit = {run.key for run in asked if run.training.flops == UNIT}
+    assert len(surface_runs(ledger, UNIT, sweep)) == len(at_unit) >= 42
+    with pytest.raises(InputError, match=f"blocks surface.* of {sweep.name} at 7e\\+13 FLOPs"):
+        surface_runs(ledger, 7e13, sweep)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from moe_lib.analysis.runs import SURFACES, surface_runs
+from moe_lib.analysis.runs import surface_runs
 from moe_lib.errors import InputError
 from moe_lib.laws.optimum import has_optimum
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.laws.published import PUBLISHED
 from moe_lib.laws.solver import Fit, fit
 from moe_lib.ledger import Ledger
+from moe_lib.repository import GRID
 from moe_lib.tables import runs_for
 
 
@@ -32,5 +33,5 @@ def law_of_ours(ledger: Path) -> tuple[Law, Fit]:
     fitted, seen = fit(SPARSITY, runs), runs.assign(C=table["C"])
     limits = {name: float(seen[name].max()) for name in ("N", "D", "S", "C")}
     least = {name: float(seen[name].min()) for name in ("N", "D", "C")}
-    source = f"fit to {fitted.n} runs of {ledger}, the blocks {', '.join(SURFACES)} of the grid"
+    source = f"fit to {fitted.n} runs of {ledger}, those of the surfaces of {GRID.name}"
     return Law(SPARSITY, fitted.law.values, source, limits, least), fitted

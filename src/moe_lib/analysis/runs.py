@@ -8,10 +8,11 @@ import pandas as pd
 from moe_lib.errors import InputError
 from moe_lib.ledger import Ledger, Row
 from moe_lib.repository import GRID, require
-from moe_lib.sweeps import read_sweep
+from moe_lib.sweeps import SweepConfig, read_sweep
 
-UNIT = ("surface", "noise")  # blocks of the grid: the isoFLOP surface of the unit budget, and more seeds of its runs
-SURFACES = (*UNIT, "budgets")  # and those of other budgets; the block `lowest` is in another regime
+UNIT = 1e13  # FLOPs: the paper's middle budget times 1e-7, whose surface chapters look at first
+# Blocks of a grid whose runs make up its isoFLOP surfaces; a grid has some of them. `lowest` is in another regime.
+SURFACES = ("surface", "noise", "budgets", "higher")
 LEDGER_COLUMNS = {
     "N": "n_params",
     "Na": "n_params_active",
@@ -43,19 +44,30 @@ def census(ledger: Ledger, selections: Iterable[tuple[Path, tuple[str, ...]]]) -
     return pd.DataFrame(table)
 
 
-def surface_runs(ledger: Ledger, blocks: Iterable[str] = SURFACES) -> pd.DataFrame:
-    """The runs of the grid's isoFLOP surfaces, as a table of `isoflop_runs` with one row per seed.
+def surface_blocks(sweep: Path) -> tuple[str, ...]:
+    """The blocks of a sweep file that make up its isoFLOP surfaces."""
+    names = {block.name for block in SweepConfig.from_yaml(sweep).blocks}
+    return tuple(name for name in SURFACES if name in names)
+
+
+def surface_runs(ledger: Ledger, budget: float | None = None, sweep: Path | None = None) -> pd.DataFrame:
+    """The runs of a grid's isoFLOP surfaces, at one `budget` or all, as a table of `isoflop_runs`, a row per seed.
 
     This is THE selection that surfaces, laws and chapters share. It leaves out tuning, trials and controls.
     `InputError` if the ledger has none of these runs, or if they read different texts.
     """
-    rows = finished(ledger, *blocks)
+    path = sweep or require(GRID, "the selection of our runs")
+    blocks = surface_blocks(path)
+    rows = [
+        row for row in finished(ledger, *blocks, sweep=path) if budget in (None, row["config"]["training"]["flops"])
+    ]
     texts = {row.get("corpus_digest") for row in rows}
     if len(texts) > 1:
         raise InputError(f"{ledger.path}: has runs on {len(texts)} different texts, whose losses cannot be compared")
     table = isoflop_runs(rows)
     if table.empty:
-        raise InputError(f"{ledger.path}: has no finished runs of the blocks {', '.join(blocks)} of {GRID.name}")
+        at = "" if budget is None else f" at {budget:g} FLOPs"
+        raise InputError(f"{ledger.path}: has no finished runs of the blocks {', '.join(blocks)} of {path.name}{at}")
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from moe_lib.accounting import CONVENTIONS
+from moe_lib.analysis.runs import SURFACES
 from moe_lib.claims.evidence import Evidence
 from moe_lib.claims.finding import UNTESTED, Finding, Look, conclude, says_nothing
 from moe_lib.claims.law_voice import LOOKS, LawVoice
@@ -195,7 +196,7 @@ def no_runs(evidence: Evidence, least: int) -> tuple[Look, ...]:
     have = max((len(runs.budgets) for runs in evidence.runs), default=0)
     note = f"{have} complete {'budget' if have == 1 else 'budgets'} of at least {least}"
     if evidence.asked:
-        note += f" ({evidence.waiting('surface', 'noise', 'budgets')})"
+        note += f" ({evidence.waiting(*(name for name in SURFACES if name in evidence.asked))})"
     return (Look("runs", "none", UNTESTED, note=note),)
 
 

@@ -11,7 +11,7 @@ from moe_lib.claims.our_runs import Runs, by_recipe
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.published import ABNAR2025
 from moe_lib.ledger import Ledger, Row, book_ledger
-from moe_lib.repository import GRID, require
+from moe_lib.repository import GRIDS, require
 from moe_lib.sweeps import SweepConfig
 
 
@@ -25,11 +25,11 @@ class Evidence:
 
     @classmethod
     def of_the_book(cls, ledger: Ledger | None = None, sweeps: Sequence[Path] = (), law: Law = ABNAR2025) -> "Evidence":
-        """The printed law, and the rows of a ledger (default: the book's) that sweeps (default: the grid) ask for."""
+        """The printed law, and the rows of a ledger (default: the book's) that sweeps (default: the grids) ask for."""
         by_key = {row["key"]: row for row in (ledger or book_ledger()).rows()}
         rows: dict[str, list[Row]] = {}
         asked: dict[str, int] = {}
-        for path in sweeps or [require(GRID, "the claims")]:
+        for path in sweeps or [require(grid, "the claims") for grid in GRIDS.values()]:
             sweep = SweepConfig.from_yaml(path)
             for name in dict.fromkeys(block.name for block in sweep.blocks):
                 keys = [run.key for run in sweep.runs(name)]
