@@ -21,7 +21,7 @@ import pandas as pd
 
 from moe_lib.config import RunConfig
 from moe_lib.errors import InputError, Notice
-from moe_lib.files import is_at, locked
+from moe_lib.files import is_at, locked, whole_file
 from moe_lib.reading import json_value, open_regular, read_bytes
 from moe_lib.repository import LEDGER, OLD_LEDGER, require
 
@@ -236,6 +236,29 @@ def _fault(row: Any) -> str | None:
     if "digest" in row and row["digest"] != digest_of(row):
         return "it was changed after it was written (its digest does not match)"
     return None
+
+
+def merge_ledgers(files: Iterable[Path], out: Path) -> int:
+    """Write every row of some ledgers to a new one, in their order; return how many.
+
+    Raises `InputError`, and writes nothing, if a file is missing or not a ledger, two rows have one key, or `out`
+    exists.
+    """
+    place: dict[str, Path] = {}
+    lines = []
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: there is no such ledger")
+        for row in Ledger(file).rows():
+            if row["key"] in place:
+                raise InputError(
+                    f"key = {row['key']} is in {place[row['key']]} and in {file}; remove the row from one of them"
+                )
+            place[row["key"]] = file
+            lines.append(json.dumps(row, sort_keys=True, allow_nan=False) + "\n")
+    with whole_file(out, new=True) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
 
 
 def book_ledger() -> Ledger:
