@@ -114,7 +114,9 @@ def checked(values: Mapping[str, Sequence[Any]]) -> Shown:
 
 
 def numbers(values: Mapping[str, Sequence[Any]]) -> None:
-    """Glue numbers by name for use in prose; each is a template with its arguments."""
+    """Glue numbers by name for use in prose; each is a template with its arguments. Outside a notebook, do nothing."""
+    if "ipykernel" not in sys.modules:
+        return
     from myst_nb import glue
 
     for name, (template, *filling) in values.items():

@@ -12,7 +12,8 @@ GRID = EXPERIMENTS / "grid.yaml"  # the sweep whose runs chapters, claims and th
 GRIDS = {"landed": GRID}  # a sweep per recipe, that of GRID first; statements and claims are judged under each
 OLD_GRID = EXPERIMENTS / "grid.yaml"  # the sweep of the first recipe, which only the tuning log shows
 OLD_LEDGER = LEDGER  # and the ledger with its rows and those of its tuning
-CLAIMS = ROOT / "book" / "claims.yml"
+BOOK = ROOT / "book"
+CLAIMS = BOOK / "claims.yml"
 
 
 def require(path: Path, needed_by: str) -> Path:

@@ -8,14 +8,14 @@ import sys
 
 import typer
 
-from moe_lib.cli import claims, count, data, doctor, evaluate, fit, lab, laws, ledgers, plan, runs
+from moe_lib.cli import claims, count, data, doctor, evaluate, figure, fit, lab, laws, ledgers, plan, runs
 from moe_lib.cli.output import patient_output
 from moe_lib.errors import InputError, plain, sentence, show_notices_plainly
 
 INTERRUPTED = 130  # typer returns the same after Ctrl-C
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
-for group in (claims, count, data, doctor, evaluate, fit, lab, laws, ledgers, plan, runs):
+for group in (claims, count, data, doctor, evaluate, figure, fit, lab, laws, ledgers, plan, runs):
     group.register(app)
 
 

@@ -24,7 +24,8 @@ def strip(verdicts: Mapping[str, str], order: Sequence[str]) -> Figure:
     figure, axes = new_figure(height=0.44 * rows + 1.0)
     for place, (name, verdict) in enumerate(verdicts.items()):
         x, y = place % COLUMNS, -(place // COLUMNS)
-        axes.fill([x, x + 0.94, x + 0.94, x], [y, y, y + 0.9, y + 0.9], color=COLOURS[verdict], lw=0)
+        corners = [x, x + 0.94, x + 0.94, x], [y, y, y + 0.9, y + 0.9]
+        axes.fill(*corners, color=COLOURS[verdict], lw=0, label=f"{name}: {verdict}")
         axes.text(x + 0.47, y + 0.43, name.lstrip("C"), ha="center", va="center", fontsize=9.5, color=_ink(verdict))
     axes.set_xlim(0, COLUMNS)
     axes.set_ylim(1 - rows - 0.05, 1)

@@ -26,6 +26,7 @@ from matplotlib.ticker import (
 )
 
 from moe_lib.errors import InputError
+from moe_lib.figures.files import UNDATED, notebook_files
 from moe_lib.paper import SPARSITIES
 
 SPARSITY_MARKS = (0, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)  # labels of a sparsity axis
@@ -78,14 +79,17 @@ _ORDERED = colormaps["viridis"]
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults to the book's; in a notebook, figures are shown as SVG."""
+    """Set matplotlib's defaults to the book's; a notebook shows figures as SVG and keeps their PDF and their data."""
     matplotlib.style.use(STYLE)
     if "ipykernel" in sys.modules:
+        from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats(  # type: ignore[no-untyped-call]
-            "svg", bbox_inches=None, metadata={"Date": None}
+            "svg", bbox_inches=None, metadata=UNDATED["svg"]
         )
+        formatters = get_ipython().display_formatter
+        formatters.mimebundle_formatter.for_type(Figure, notebook_files)
 
 
 def new_figure(
@@ -159,6 +163,7 @@ def sparsity_axis(axis: Axis, marks: Sequence[float] = SPARSITY_MARKS) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(np.expm1(-value)):.3g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_label_text("sparsity S")
+    axis.of_sparsity = True  # type: ignore[attr-defined]  # for who reads the drawn numbers
 
 
 def short_count(value: float) -> str:
