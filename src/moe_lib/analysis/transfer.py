@@ -39,9 +39,10 @@ def common_support(runs: pd.DataFrame) -> pd.DataFrame:
 def transfer(runs: pd.DataFrame, tasks: Sequence[str], margin: float, spline_df: int = 3) -> pd.DataFrame:
     """One row per task: the effect of sparsity going from 0 to 1 at equal loss, in the task's unit.
 
-    `runs` has the columns loss, sparsity, n_params, n_params_active, n_tokens, configuration and the tasks. `low` and
-    `high` bound the 95 % interval; `p_holm` is corrected over the tasks; `equivalent` means that the effect is within
-    +-`margin` (two one-sided tests at 5 %). Raises `InputError` for missing columns or too few runs.
+    `runs` has the columns loss, sparsity, n_params, n_params_active, n_tokens, configuration and the tasks. `error` is
+    the effect's standard error, with one degree of freedom less than configurations; `low` and `high` bound its 95 %
+    interval; `p_holm` is corrected over the tasks; `equivalent` means that the effect is within +-`margin` (two
+    one-sided tests at 5 %). Raises `InputError` for missing columns or too few runs.
     """
     from statsmodels.stats.multitest import multipletests
 
@@ -52,7 +53,7 @@ def transfer(runs: pd.DataFrame, tasks: Sequence[str], margin: float, spline_df:
         raise InputError(f"margin = {margin} has to be above 0")
     inside = common_support(runs)
     rows = pd.DataFrame([_one_task(inside, task, margin, spline_df) for task in tasks])
-    rows.insert(6, "p_holm", multipletests(rows["p_value"], method="holm")[1])
+    rows.insert(8, "p_holm", multipletests(rows["p_value"], method="holm")[1])
     return rows
 
 
@@ -75,7 +76,9 @@ def _one_task(runs: pd.DataFrame, task: str, margin: float, spline_df: int) -> d
     return {
         "task": task,
         "n_runs": len(data),
+        "n_configurations": n_clusters,
         "effect": effect,
+        "error": error,
         "low": effect - half,
         "high": effect + half,
         "p_value": 2 * float(student.sf(abs(effect) / error)),

@@ -4,49 +4,24 @@ Each probe is put on the scale of the upstream loss: an effect of x means that g
 changes the probe as x nats of upstream loss do. A probe that does not follow the loss measures nothing here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from moe_lib.analysis.transfer import transfer
+from moe_lib.analysis.probes import CATEGORIES, MARGIN, effect_of_sparsity
 from moe_lib.claims.directions import few_budgets
 from moe_lib.claims.evidence import Evidence
 from moe_lib.claims.finding import UNTESTED, Finding, Look, Verdict, conclude
 from moe_lib.claims.our_runs import Runs
 from moe_lib.claims.trend import sign_verdict
 from moe_lib.claims.words import number, runs_say, sentence
-from moe_lib.errors import InputError
-from moe_lib.extras import how_to_install, missing_from
 from moe_lib.ledger import Row
 from moe_lib.paper import BUDGETS
 
-MARGIN = 0.1  # nats of upstream loss within which an effect counts as none
-FOLLOWS = 0.5  # least correlation of a probe with the upstream loss
-ABOVE = 2.0  # standard errors above chance
 UNIT = "nats of upstream loss, from S = 0 to 1"
-Probe = Callable[[Mapping[str, Any]], float]
-
-
-def _mean(group: Mapping[str, Any], name: str) -> float:
-    return float(np.mean([one[name] for one in group.values() if one.get(name) is not None]))
-
-
-PROBES: dict[str, Probe] = {
-    "last word": lambda probes: _mean(probes["last_word"], "nll"),
-    "minimal pairs": lambda probes: -_mean(probes["minimal_pairs"], "margin"),
-    "injected facts": lambda probes: _mean(probes["closed_book"], "nll"),
-    "open book": lambda probes: _mean(probes["open_book"], "nll"),
-    "passages read twice": lambda probes: float(probes["repeated_passages"]["second"]),
-}
-CATEGORIES = {
-    "language understanding": ("last word", "minimal pairs"),
-    "world knowledge": ("injected facts",),
-    "reading comprehension": ("open book",),
-    "copying": ("passages read twice",),
-}
 MORE_COMPUTE = ("chain_of_thought", "pause_tokens")  # probes that would spend more compute per answer
 
 
@@ -109,9 +84,8 @@ def shrinks_with_budget(evidence: Evidence, categories: list[str]) -> Finding:
     for runs in evidence.runs if not looks else []:
         ends = [runs.budgets[0], runs.budgets[-1]]
         for probe in (probe for name in categories for probe in CATEGORIES[name]):
-            found = [_table(runs, [probe], flops) for flops in ends]
-            if all(isinstance(one, pd.DataFrame) for one in found):
-                low, high = (one.iloc[0] for one in found if isinstance(one, pd.DataFrame))
+            low, high = (_effect(runs, probe, flops, tests=1) for flops in ends)
+            if not isinstance(low, str) and not isinstance(high, str):
                 gap = high["effect"] - low["effect"]
                 half = np.hypot(high["high"] - high["effect"], low["high"] - low["effect"])
                 verdict = sign_verdict(gap, gap - half, gap + half, -1)
@@ -148,65 +122,20 @@ def _looks(evidence: Evidence, probes: Any, judged: Callable[[Any], Verdict]) ->
     for runs in evidence.runs:
         for flops in runs.budgets:
             for probe in probes:
-                found, name = _table(runs, list(probes), flops, probe), f"{probe}, {number(flops)} FLOPs"
+                found, name = _effect(runs, probe, flops, len(probes)), f"{probe}, {number(flops)} FLOPs"
                 if isinstance(found, str):
                     looks.append(Look("runs", name, UNTESTED, note=f"{probe}: {found}", recipe=runs.recipe))
                     continue
-                row = found.iloc[0]
-                power = f"{probe}: an effect above {number(row['high'] - row['effect'])} would have been seen"
-                looks.append(
-                    Look("runs", name, judged(row), row["effect"], row["low"], row["high"], power, runs.recipe)
-                )
+                power = f"{probe}: an effect above {number(found['high'] - found['effect'])} would have been seen"
+                ends = found["effect"], found["low"], found["high"]
+                looks.append(Look("runs", name, judged(found), *ends, power, runs.recipe))
     return looks
 
 
-def _table(runs: Runs, probes: list[str], flops: float, only: str | None = None) -> pd.DataFrame | str:
-    """`transfer` of one probe at one budget on the scale of the upstream loss, or why it cannot be judged.
-
-    Holm's correction counts all `probes`.
-    """
-    if missing := missing_from("train"):
-        return f"needs {missing[0]} ({how_to_install('train')})"
-    probe = only or probes[0]
+def _effect(runs: Runs, probe: str, flops: float, tests: int) -> "pd.Series[Any] | str":
+    """`effect_of_sparsity` on one probe at one budget."""
     rows = [row for row in runs.rows if row["status"] == "done" and row["config"]["training"]["flops"] == flops]
-    table = pd.DataFrame([_columns(row, probe) for row in rows if row.get("probes")])
-    if table.empty or table[probe].isna().all():
-        return "no run records it"
-    if probe == "open book" and (why := _at_chance(rows)):
-        return why
-    r = float(np.corrcoef(table["loss"], table[probe])[0, 1])
-    if r < FOLLOWS:
-        return f"its correlation with the loss is {number(r)}, so it measures nothing here"
-    slope = float(np.polyfit(table["loss"], table[probe], 1)[0])
-    try:
-        found = transfer(table.assign(**{probe: table[probe] / slope}), [probe], MARGIN)
-    except InputError as error:
-        return str(error)
-    return found.assign(p_holm=np.minimum(1.0, found["p_value"] * len(probes)))
-
-
-def _columns(row: Row, probe: str) -> dict[str, Any]:
-    model = row["config"]["model"]
-    same = {name: row[name] for name in ("loss", "sparsity", "n_params", "n_params_active", "n_tokens")}
-    try:
-        value = PROBES[probe](row["probes"])
-    except (KeyError, TypeError):
-        value = float("nan")
-    return same | {"configuration": f"{model['d_model']} x {model['n_layers']}, {row['sparsity']:g}", probe: value}
-
-
-def _at_chance(rows: list[Row]) -> str:
-    """Why open-book answers cannot be judged: their accuracy, over all runs, is not above chance; else empty."""
-    groups = [group for row in rows for group in (row.get("probes") or {}).get("open_book", {}).values()]
-    asked = [one for one in groups if one.get("accuracy") is not None]
-    if not asked:
-        return "no run records it"
-    n = max(sum(one["n"] for one in row["probes"]["open_book"].values()) for row in rows if row.get("probes"))
-    accuracy, chance = (float(np.mean([one[name] for one in asked])) for name in ("accuracy", "chance"))
-    error = (chance * (1 - chance) / n) ** 0.5  # runs answer the same n questions, which count once
-    if accuracy > chance + ABOVE * error:
-        return ""
-    return f"{accuracy:.0%} of the answers are right and chance is {chance:.0%}, so reading is not measured"
+    return effect_of_sparsity(rows, probe, tests)
 
 
 def _gain(row: Row) -> float:
