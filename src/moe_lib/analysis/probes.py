@@ -87,6 +87,52 @@ def effect_of_sparsity(rows: Sequence[Row], probe: str, tests: int = 1) -> "pd.S
     return found
 
 
+def effects_by_budget(rows: Sequence[Row]) -> pd.DataFrame:
+    """`effect_of_sparsity` of every probe at every budget of the rows, Holm's correction over the probes of a budget.
+
+    Columns name, probe, category, C, r (correlation with the loss), those of `transfer`, and `why` where it cannot be
+    judged. A probe that can be judged at no budget has one row, that of the largest budget.
+    """
+    category = {probe: name for name, own in CATEGORIES.items() for probe in own}
+    by_budget: dict[float, list[Row]] = {}
+    for row in rows:
+        by_budget.setdefault(row["config"]["training"]["flops"], []).append(row)
+    found = []
+    for probe in PROBES:
+        for flops, own in sorted(by_budget.items()):
+            effect = effect_of_sparsity(own, probe, len(PROBES))
+            judged = {"effect": np.nan, "why": effect} if isinstance(effect, str) else dict(effect, why="")
+            name = probe if len(by_budget) == 1 else f"{probe}, {flops:.0e}".replace("e+", "e")
+            same = {"name": name, "probe": probe, "category": category[probe], "C": flops}
+            found.append(same | {"r": follows(probe_table(own), probe)} | judged)
+    table = pd.DataFrame(found)
+    nowhere = table.groupby("probe")["effect"].transform("count") == 0
+    table = table[~nowhere | ~table.duplicated("probe", keep="last")]
+    return table.assign(name=table["name"].where(~nowhere, table["probe"])).reset_index(drop=True)
+
+
+def open_and_closed(rows: Iterable[Row]) -> pd.DataFrame:
+    """Answers about injected facts, a row per run with probes: nats of the answer after the right name (`closed`, facts
+    injected most often), after a `stranger`'s and with the fact in the context (`open`), shares of right answers
+    (`closed_right`, `open_right`), and what the name saves (`knowledge`, with its error over questions)."""
+    table = []
+    for row in rows:
+        probes = row.get("probes") or {}
+        if row["status"] != "done" or "closed_book" not in probes:
+            continue
+        most = max(probes["closed_book"], key=lambda name: int(name.split("_")[1]))
+        pairs = probes["knowledge"][most]
+        table.append({
+            "loss": row["loss"], "sparsity": row["sparsity"], "C": row["config"]["training"]["flops"],
+            "exposure": int(most.split("_")[1]),
+            "closed": probes["closed_book"][most]["nll"], "stranger": probes["closed_book_stranger"][most]["nll"],
+            "open": _mean(probes["open_book"], "nll"), "closed_right": probes["closed_book"][most]["accuracy"],
+            "open_right": _mean(probes["open_book"], "accuracy"), "chance": _mean(probes["open_book"], "chance"),
+            "knowledge": pairs["mean"], "knowledge_error": pairs["standard_error"], "n": pairs["n"],
+        })  # fmt: skip
+    return pd.DataFrame(table)
+
+
 def follows(table: pd.DataFrame, probe: str) -> float:
     """The correlation of a probe with the upstream loss over the runs of a `probe_table`."""
     known = table.dropna(subset=[probe])
