@@ -1,13 +1,14 @@
 """What chapters share: tables as HTML and as text, numbers with their units, three voices."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from moe_lib.book import Board, checked, show, terminal, text, voices
-from moe_lib.claims import VERDICTS, Judged
+from moe_lib.book import Board, Tiles, Verdicts, checked, show, terminal, text, verdicts, voices
+from moe_lib.claims import VERDICTS, Judged, Verdict
 from moe_lib.claims.finding import Look, conclude
 from moe_lib.claims.statement import Claim
 
@@ -70,6 +71,41 @@ def test_a_command_is_shown_with_what_it_prints() -> None:
 def test_a_command_that_fails_does_not_become_a_page() -> None:
     with pytest.raises(RuntimeError, match="ended with 2: moe-lib: flops"):
         terminal("moe-lib plan --flops -1")
+
+
+def judged(name: str, verdict: Verdict, **more: Any) -> Judged:
+    claim = Claim(id=name, section="2", says=f"N_a of {name}", kind="analytic", judge="a.b", rule="count")
+    return Judged(claim, conclude([Look("law", "one", verdict, note="by its form")], "why."), **more)
+
+
+def test_a_badge_links_to_the_board_and_shows_the_state_of_what_a_claim_rests_on() -> None:
+    badges = Verdicts((judged("C26", "partial", rests_on={"C21": "contradicted"}),))
+    assert repr(badges) == "C26  partial; rests on C21 contradicted"
+    page = badges._repr_html_()
+    assert '<a class="verdict partial" href="claims.html#c26"><b>C26</b> partial</a>' in page
+    assert "<i>N</i><sub>a</sub> of C26" in page
+    assert "rests on C21 contradicted" in page
+
+
+def test_a_chapter_names_claims_and_gets_the_verdicts_of_the_board() -> None:
+    [one] = verdicts("C05").judged
+    assert (one.claim.id, one.finding.verdict) == ("C05", "inconsistent")
+
+
+def test_what_law_and_runs_say_comes_with_what_weakens_it() -> None:
+    [(says, law, runs)] = verdicts("C05 C43").by_voice("C43").rows
+    assert says.endswith("(C43)")
+    assert law.startswith("not testable here: -0.151 to -0.12 nats per e-fold of C; ")
+    assert law.endswith("; the form of the law allows no other answer")
+    assert runs
+
+
+def test_a_tile_counts_a_verdict_and_shows_a_chosen_claim_that_has_it() -> None:
+    tiles = Tiles((judged("C01", "partial"), judged("C02", "partial"), judged("C03", "contradicted")), ("C03", "C02"))
+    assert repr(tiles).splitlines()[:3] == ["0 reproduced", "2 partial", "1 contradicted"]
+    page = tiles._repr_html_()
+    assert '<a class="partial" href="claims.html#c02"><b>2</b> <strong>partial</strong>' in page
+    assert '<a class="reproduced" href="claims.html"><b>0</b>' in page
 
 
 def test_a_board_is_a_table_that_can_be_filtered_and_a_record_of_verdicts() -> None:

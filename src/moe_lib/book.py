@@ -1,4 +1,4 @@
-"""Visual elements of the chapters: tables, checked values, glued numbers, commands, and the three voices.
+"""Visual elements of the chapters: tables, checked values, glued numbers, commands, the three voices, and verdicts.
 
 Tables and checked values are HTML on a page, and aligned text in a record that `make verify` compares. Their style is
 in book/_assets/book.css.
@@ -178,6 +178,86 @@ def _claim(one: "Judged") -> str:
         f"<dl>{by_voice}</dl></details></td>"
         f'<td><span class="verdict">{found.verdict}</span><br><small>{_html(one.effect)}</small></td></tr>'
     )
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Judged claims as badges that link to the board, with the verdicts of the claims that they rest on."""
+
+    judged: "tuple[Judged, ...]"
+
+    def __getitem__(self, name: str) -> "Judged":
+        return next(one for one in self.judged if one.claim.id == name)
+
+    def by_voice(self, ids: str) -> Shown:
+        """What law and runs say about some of the claims: verdict, effect, and what weakens it."""
+        chosen = [self[name] for name in ids.split()]
+        return voices((f"{one.claim.says} ({one.claim.id})", one.said_by("law"), one.said_by("runs")) for one in chosen)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{one.claim.id}  {one.finding.verdict}{_rests(one)}" for one in self.judged)
+
+    def _repr_html_(self) -> str:
+        badges = " ".join(_badge(one.claim.id, one.finding.verdict) for one in self.judged)
+        said = "".join(
+            f"<li><b>{one.claim.id}</b> {_html(one.claim.says)} "
+            f"<small>({_html(one.claim.section)}){_rests(one)}</small></li>"
+            for one in self.judged
+        )
+        return (
+            f'<div class="verdicts"><p><span>Verdicts</span> {badges}</p>'
+            f"<details><summary>What these claims say</summary><ul>{said}</ul></details></div>"
+        )
+
+
+def verdicts(ids: str) -> Verdicts:
+    """The verdicts of some claims, whose ids are separated by spaces, on the evidence of the book."""
+    from moe_lib.claims import board
+
+    return Verdicts(tuple(board(ids=ids.split())))
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How many claims have each verdict, and for each the first of `examples` that has it, else any."""
+
+    judged: "tuple[Judged, ...]"
+    examples: tuple[str, ...]
+
+    def _found(self) -> "list[tuple[str, int, Judged | None]]":
+        from moe_lib.claims import counts
+
+        by_id = {one.claim.id: one for one in self.judged}
+        ordered = [*(by_id[name] for name in self.examples), *self.judged]
+        return [
+            (verdict, number, next((one for one in ordered if one.finding.verdict == verdict), None))
+            for verdict, number in counts(self.judged).items()
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{number} {verdict}" for verdict, number, _ in self._found())
+
+    def _repr_html_(self) -> str:
+        tiles = "".join(
+            f'<a class="{_slug(verdict)}" href="claims.html{_anchor(one)}"><b>{number}</b> <strong>{verdict}</strong>'
+            f"<span>{_html(one.claim.says) if one else ''}</span></a>"
+            for verdict, number, one in self._found()
+        )
+        return f'<div class="tiles">{tiles}</div>'
+
+
+def _anchor(one: "Judged | None") -> str:
+    return f"#{one.claim.id.lower()}" if one else ""
+
+
+def _badge(name: str, verdict: str) -> str:
+    return f'<a class="verdict {_slug(verdict)}" href="claims.html#{name.lower()}"><b>{name}</b> {verdict}</a>'
+
+
+def _rests(one: "Judged") -> str:
+    """The claims that one rests on, with their verdicts, as the end of a line."""
+    below = ", ".join(f"{name} {verdict}" for name, verdict in one.rests_on.items())
+    return f"; rests on {below}" if below else ""
 
 
 def _slug(words: str) -> str:

@@ -92,6 +92,12 @@ def test_statements_that_contradict_each_other_are_inconsistent_until_evidence_d
     assert found == {"C01": "reproduced", "C02": "inconsistent"}
 
 
+def test_a_claim_that_rests_on_others_carries_their_verdicts(law_alone: Evidence) -> None:
+    [one] = board(law_alone, ids=("C69",))
+    assert one.rests_on == verdicts(law_alone, "C21", "C23")
+    assert one.contract["rests_on"] == one.rests_on
+
+
 def test_two_boards_are_the_same(law_alone: Evidence) -> None:
     again = Evidence()
     ids = ("C22", "C29", "C36", "C40")

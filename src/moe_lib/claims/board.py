@@ -2,24 +2,28 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
 from moe_lib.claims.evidence import Evidence
-from moe_lib.claims.finding import HOLDS, VERDICTS, Finding, Verdict
+from moe_lib.claims.finding import HOLDS, VERDICTS, Finding, Verdict, Voice
 from moe_lib.claims.statement import Claim, read_claims
-from moe_lib.claims.words import ROUNDING, number
+from moe_lib.claims.words import ROUNDING, headline, number, span
 from moe_lib.errors import InputError
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its finding; `opposed` are the ids of claims that state the opposite."""
+    """A claim with its finding; `opposed` are the ids of claims that state the opposite.
+
+    `rests_on` has the verdicts, by id, of the claims without which this one would be empty.
+    """
 
     claim: Claim
     finding: Finding
     opposed: tuple[str, ...] = ()
+    rests_on: dict[str, Verdict] = field(default_factory=dict)
 
     @property
     def effect(self) -> str:
@@ -29,6 +33,17 @@ class Judged:
             return ""
         ends = "" if found.interval is None else f" ({number(found.interval[0])} to {number(found.interval[1])})"
         return f"{number(found.effect)}{ends} {found.unit}".strip()
+
+    def said_by(self, voice: Voice) -> str:
+        """The verdict of one voice, its effect and what weakens it, in words; empty if the voice was not asked."""
+        looks = [look for look in self.finding.looks if look.voice == voice]
+        values, first = [look.value for look in looks if look.value is not None], headline(looks)
+        effect = span(values) if values else ""
+        if first and first.value is not None and first.low is not None and first.high is not None:
+            effect = f"{number(first.value)} ({number(first.low)} to {number(first.high)})"
+        notes = dict.fromkeys(look.note for look in looks if look.note)
+        words = "; ".join(part for part in (f"{effect} {self.finding.unit}".strip() if effect else "", *notes) if part)
+        return ": ".join(part for part in (self.finding.of(voice), words) if part)
 
     @property
     def contract(self) -> dict[str, Any]:
@@ -52,6 +67,7 @@ class Judged:
             "runs": {recipe: found.of("runs", recipe) for recipe in recipes},
             "text": found.of("text"),
             "opposed": list(self.opposed),
+            "rests_on": self.rests_on,
             "shown": self.claim.shown,
         }
 
@@ -70,11 +86,19 @@ def board(
         if one not in known:
             raise InputError(f"id = {one!r} has to be one of {known[0]} to {known[-1]}")
     wanted = [claim for claim in listed if not ids or claim.id in ids]
-    opponents = {claim.id: [other for other in listed if _opposed(claim, other)] for claim in wanted}
-    needed = {claim.id: claim for claim in wanted} | {o.id: o for own in opponents.values() for o in own}
+    below = {name for claim in wanted for name in claim.rests_on}
+    asked = [claim for claim in listed if claim in wanted or claim.id in below]
+    opponents = {claim.id: [other for other in listed if _opposed(claim, other)] for claim in asked}
+    needed = {claim.id: claim for claim in asked} | {o.id: o for own in opponents.values() for o in own}
     found = {name: judge(claim, evidence) for name, claim in needed.items()}
+    resolved = {claim.id: _resolved(claim, opponents[claim.id], found) for claim in asked}
     return [
-        Judged(claim, _resolved(claim, opponents[claim.id], found), tuple(one.id for one in opponents[claim.id]))
+        Judged(
+            claim,
+            resolved[claim.id],
+            tuple(one.id for one in opponents[claim.id]),
+            {name: resolved[name].verdict for name in claim.rests_on},
+        )
         for claim in wanted
     ]
 

@@ -24,8 +24,8 @@ class Claim(Config):
     """One checkable statement of the paper, in our words.
 
     `judge` is the function of `moe_lib.claims` that judges it, `module.function`, and `options` are its arguments
-    beside the evidence. `rule` is what that function does, in words. `shown` is the page of the book (and its heading)
-    that shows the evidence.
+    beside the evidence. `rule` is what that function does, in words. `rests_on` are the ids of claims without which it
+    would be empty. `shown` is the page of the book (and its heading) that shows the evidence.
     """
 
     id: Annotated[str, Field(pattern=r"^C\d\d$")]
@@ -36,6 +36,7 @@ class Claim(Config):
     options: dict[str, Any] = Field(default_factory=dict)
     rule: Text
     about: list[About] = Field(default_factory=list)
+    rests_on: list[str] = Field(default_factory=list)
     shown: str = ""
 
 
@@ -46,9 +47,12 @@ class Claims(Config):
 
 
 def read_claims(path: Path | None = None) -> list[Claim]:
-    """All claims, in the order of their ids; `InputError` if two have the same id."""
+    """All claims, in the order of their ids; `InputError` if two have the same id, or one rests on an unknown id."""
     claims = Claims(**read_yaml(path or require(CLAIMS, "moe-lib claims"))).claims
     ids = [claim.id for claim in claims]
     if twice := sorted({one for one in ids if ids.count(one) > 1}):
         raise InputError(f"claims.yml: id = {twice[0]!r} is given to more than one claim")
+    for claim in claims:
+        if unknown := sorted(set(claim.rests_on) - set(ids)):
+            raise InputError(f"claims.yml: {claim.id}: rests_on = {unknown[0]!r} has to be the id of a claim")
     return sorted(claims, key=lambda claim: claim.id)

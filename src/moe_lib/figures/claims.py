@@ -13,7 +13,7 @@ COLOURS = {  # distinct in grey too, from light to dark
     "not testable here": "#e6e9ee",
     "partial": "#f2c14e",
     "reproduced": "#3aa17e",
-    "inconsistent": "#8e6bbf",
+    "inconsistent": "#8460b8",
     "contradicted": "#a3323f",
 }
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -33,43 +32,6 @@ PARTS = {
     "unembedding": ("unembedding", "#d5d9e0"),
     "router": ("router", "#e4572e"),
 }
-
-
-def plane(table: pd.DataFrame, flops: float) -> Figure:
-    """Total parameters against FLOPs per token, one line per sparsity, and the gap between the outer two.
-
-    `table` has the columns `sparsity`, `n_params` and `flops` (per token, router included). The gap is interpolated
-    between the lines at equal `flops`.
-    """
-    figure, axes = new_figure("full", height=4.2)
-    at_flops = {}
-    for group, rows in table.sort_values("flops").groupby("sparsity"):
-        sparsity = float(str(group))
-        axes.plot(rows["flops"], rows["n_params"], color=sparsity_color(sparsity))
-        at_flops[sparsity] = np.exp(np.interp(np.log(flops), np.log(rows["flops"]), np.log(rows["n_params"])))
-        end = rows.iloc[-1]
-        axes.annotate(
-            sparsity_label(sparsity),
-            (end["flops"], end["n_params"]),
-            xytext=(6, -5 if sparsity == 0 else 2),
-            textcoords="offset points",
-            va="center",
-            fontsize=9.5,
-            color=sparsity_color(min(sparsity, 0.9)),
-        )
-    low, high = at_flops[min(at_flops)], at_flops[max(at_flops)]
-    axes.annotate("", (flops, high), (flops, low), arrowprops={"arrowstyle": "<->", "color": INK, "lw": 1.1})
-    axes.text(
-        flops * 0.9,
-        np.sqrt(low * high),
-        f"same FLOPs,\n{high / low:.0f} times the\nparameters",
-        ha="right",
-        va="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.88, "pad": 2},
-    )
-    flops_axis(axes.xaxis, "FLOPs per token, forward and backward")
-    count_axis(axes.yaxis, "total parameters N")
-    return figure
 
 
 def leaving_the_line(table: pd.DataFrame) -> Figure:
