@@ -43,12 +43,13 @@ def test_an_unknown_figure_is_rejected() -> None:
 
 
 def test_the_command_writes_picture_and_data(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["figure", "fig-plane", "--out", str(tmp_path)])
+    result = CliRunner().invoke(app, ["figure", "fig-landing", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert [Path(line).name for line in result.output.split()] == ["fig-plane.svg", "fig-plane.pdf", "fig-plane.csv"]
-    lines = pd.read_csv(tmp_path / "fig-plane.csv").query("kind == 'line'")
-    assert lines["colour"].nunique() == 7, "a line per sparsity"
-    assert lines["y_axis"].unique().tolist() == ["total parameters N"]
+    names = [Path(line).name for line in result.output.split()]
+    assert names == ["fig-landing.svg", "fig-landing.pdf", "fig-landing.csv"]
+    lines = pd.read_csv(tmp_path / "fig-landing.csv").query("kind == 'line'")
+    assert lines["series"].dropna().nunique() == 2, "dense, and the best sparsity"
+    assert lines["x_axis"].unique().tolist() == ["total parameters N"]
 
 
 def test_the_command_lists_figures_with_their_chapters() -> None:

@@ -24,7 +24,7 @@ def two_valleys(question: Question) -> Figure:
         (0.0, INK, "dense", sizes[0] * 2, (-6, "right")),
         (s, ACCENT, f"S = {s:.2f}", sizes[0] * 3, (8, "left")),
     ):
-        axes.plot(sizes, question.loss(sizes, sparsity), color=colour, lw=2.6)
+        axes.plot(sizes, question.loss(sizes, sparsity), color=colour, lw=2.6, label=label)
         words = {
             "fontsize": LARGE + 1,
             "fontweight": "bold",
@@ -37,8 +37,8 @@ def two_valleys(question: Question) -> Figure:
     axes.annotate("", (n, low), (n, high), arrowprops={"arrowstyle": "->", "color": INK, "lw": 1.4, "shrinkA": 0})
     axes.text(n * 1.07, (2 * low + high) / 3, f"{gain:.2f} nats", fontsize=LARGE, va="center")
     axes.text(bound * 1.07, low + 2.5 * gain, f"more than {short_count(bound)}", color=MUTED, fontsize=LARGE, va="top")
-    for size, loss, colour in ((dense, high, INK), (n, low, ACCENT)):
-        axes.plot(size, loss, "o", color=colour, ms=9, mec="white", zorder=4)
+    for size, loss, colour, label in ((dense, high, INK, "best dense"), (n, low, ACCENT, "best within the bound")):
+        axes.plot(size, loss, "o", color=colour, ms=9, mec="white", zorder=4, label=label)
     count_axis(axes.xaxis, "total parameters N")
     axes.set_ylabel("loss (nats per token)")
     enlarge(axes)
