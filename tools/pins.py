@@ -3,12 +3,14 @@
 `all.txt` is what the extras train, book and dev need on Linux and macOS, without torch. `torch.txt` is torch from the
 default index, on Linux with CUDA's libraries. `torch-cpu.txt` is the build without them, from a separate index that
 $TORCH_CPU_INDEX names; without that variable the file is left as it is. `make setup` installs these files.
+`olmo-core.txt` is what OLMo-core needs besides, and triton, for `make scale-test`; a few of its packages are older.
 """
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "requirements"
 PYTHON = "3.11.5"  # the oldest that the pinned packages run on
 OF_TORCH = re.compile(r"(torch|triton|nvidia-.*|cuda-.*)==")
+TORCH = re.compile(r"(torch|nvidia-.*|cuda-.*)==")
+CLASHING = ("filelock", "huggingface_hub", "rich")  # OLMo-core's cached-path wants older ones
 MARKER = "python_full_version < '3.15' and (sys_platform == 'darwin' or sys_platform == 'linux')"  # everywhere
 UV = ("uv", "pip", "compile", "-", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate")
 
@@ -39,6 +43,17 @@ def everything() -> Iterator[str]:
     yield from compiled(".[train,book,dev]\n", "--constraints", "constraints.txt", "--no-emit-package", "moe-lib")
 
 
+def of_olmo_core(found: list[str]) -> Iterator[str]:
+    """What OLMo-core and its kernels need and `found` lacks."""
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    kept = "\n".join(pin for pin in pins if pin.partition("==")[0] not in CLASHING)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        print(kept, file=file, flush=True)
+        needed = compiled("ai2-olmo-core>=3,<4\ntriton; sys_platform == 'linux'\n", "--constraints", file.name)
+    own = [one for one in found if not one.startswith("triton==")]
+    yield from (one for one in needed if one not in own and not TORCH.match(one))
+
+
 def write(name: str, what: str, requirements: list[str]) -> None:
     """Write a file of requirements, under a line that describes it."""
     (FOLDER / name).write_text("\n".join([f"# {what}; written by make pins", *requirements, ""]))
@@ -49,6 +64,7 @@ def main() -> None:
     freeze()
     found = list(everything())
     write("all.txt", "All but torch", [one for one in found if not OF_TORCH.match(one)])
+    write("olmo-core.txt", "OLMo-core and triton, beside all.txt and torch", list(of_olmo_core(found)))
     write("torch.txt", "torch from the default index", [one for one in found if OF_TORCH.match(one)])
     version = next(one for one in found if one.startswith("torch==")).split("==")[1].split()[0]
     if index := os.environ.get("TORCH_CPU_INDEX"):
