@@ -2,6 +2,7 @@
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kills, fuzz, sanitizers                  make gpu     tests that need a CUDA device
+# make scale-test  OLMo-core on two processes, and     make slurm-test  a Slurm of this machine alone (as root, on Debian)
 # make portable  laws, chapters, models and kernels as on other machines (MACHINES="blas-zen torch-avx2" or "--list")
 # make pins    versions of .venv's packages, hashes    make picture the README's figure
 # Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
@@ -22,10 +23,10 @@ export MPLCONFIGDIR := $(HOUSE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test verify record portable bench browser soak gpu pins picture clean
+.PHONY: help setup book test verify record portable bench browser soak gpu scale-test slurm-test pins picture clean
 
 help:
-	@sed -n '1,7s/^# //p' Makefile
+	@sed -n '1,8s/^# //p' Makefile
 
 setup: .venv/installed
 	@mkdir -p $(IPYTHONDIR)/profile_default
@@ -53,7 +54,7 @@ test: setup
 	$(STEP) "types" $(BIN)/mypy
 	$(STEP) "public data" $(BIN)/python tools/public_data.py
 	$(STEP) "chapters to notebooks" $(BIN)/python tools/chapters.py notebooks _build/notebooks
-	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser and not soak" --nbval-lax --nbval-current-env \
+	$(STEP) "tests and chapters" $(BIN)/pytest -m "not browser and not soak and not slurm and not olmo_core" --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=600 --durations=10 tests _build/notebooks
 
 verify: setup
@@ -79,6 +80,20 @@ soak: setup
 
 gpu: setup
 	$(STEP) "tests on a CUDA device" $(BIN)/pytest -m gpu -rs tests
+
+# Packages for these tests alone; some are older than those of .venv, so they are in a folder of their own.
+OLMO := _build/olmo-core
+$(OLMO)/installed: requirements/olmo-core.txt .venv/installed
+	@rm -rf $(OLMO)
+	$(STEP) "install OLMo-core" $(LOCKED) --target $(OLMO) -r requirements/olmo-core.txt
+	@touch $@
+
+scale-test: setup $(OLMO)/installed
+	$(STEP) "train with OLMo-core" env PYTHONPATH=$(CURDIR)/$(OLMO) $(BIN)/pytest -m olmo_core tests/scale
+	@$(MAKE) --no-print-directory slurm-test
+
+slurm-test: setup
+	$(STEP) "a sweep on Slurm" tools/slurm_cluster $(BIN)/pytest -m slurm tests/scale
 
 pins: setup
 	$(STEP) "install uv" $(LOCKED) -r requirements/uv.txt

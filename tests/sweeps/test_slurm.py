@@ -1,6 +1,8 @@
 """The cluster's engine, on submitit's local executor: the same rows as the engine here."""
 
+import signal
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from moe_lib.errors import InputError
 from moe_lib.evaluation import evaluate
 from moe_lib.ledger import Ledger
 from moe_lib.sweeps import Event, run_on_slurm, slurm
-from moe_lib.training import execute
+from moe_lib.training import Progress, execute, train
 
 pytest.importorskip("submitit")
 
@@ -45,7 +47,7 @@ def test_a_job_that_dies_is_given_up(small_run: RunConfig, tmp_path: Path) -> No
     (tmp_path / "runs.jsonl").write_text("")
     nowhere = Ledger(tmp_path / "runs.jsonl")
     assert run_on_slurm([Dead(small_run)], nowhere, tmp_path / "work", on_event=events.append, cluster="local")  # type: ignore[list-item]
-    assert [event.kind for event in events] == ["given up"]
+    assert [(event.kind, event.why.partition(";")[0]) for event in events] == [("given up", "its job failed")]
 
 
 class Dead:
@@ -58,7 +60,47 @@ class Dead:
 def test_a_requeued_job_does_the_same_again(small_run: RunConfig, tmp_path: Path) -> None:
     again = slurm._SlurmJob().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
     assert isinstance(again.function, slurm._SlurmJob)
+    assert again.function.requeues == 1
     assert again.args == (small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+
+
+def test_a_signal_saves_the_step_it_meets_and_requeues(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(run: RunConfig, ledger: Ledger, work: Path, on_step: Callable[[Progress], None]) -> None:
+        def step(progress: Progress) -> None:
+            if progress.step == 7:
+                signal.raise_signal(slurm.SIGNAL)
+            on_step(progress)
+
+        train(run, small_corpus, work, on_step=step)
+
+    def requeue(number: int, frame: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(slurm, "finish", finish)
+    before = signal.signal(slurm.SIGNAL, requeue)
+    try:
+        with pytest.raises(SystemExit):
+            slurm._SlurmJob()(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+    finally:
+        signal.signal(slurm.SIGNAL, before)
+    assert [path.name for path in (tmp_path / "work").glob("*.json")] == ["step-00000007.json"]
+    assert train(small_run, small_corpus, tmp_path / "work").losses.equal(train(small_run, small_corpus).losses)
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("30", 30), ("30:00", 30), ("2:00:00", 120), ("1-12", 2160), ("1-12:30", 2190), ("1-0:0:0", 1440), ("0:30", 1),
+     ("infinite", None), ("UNLIMITED", None), ("n/a", None)],
+)  # fmt: skip
+def test_slurms_times_are_read(text: str, minutes: int | None) -> None:
+    assert slurm._minutes(text) == minutes
+
+
+def test_what_slurm_says_of_a_job_is_said_in_words(tmp_path: Path) -> None:
+    assert slurm._why("CANCELLED by 0", tmp_path) == "its job was cancelled"
+    assert slurm._why("COMPLETED", tmp_path / "1_0.err").endswith("1_0.err")
 
 
 def test_without_slurm_one_sentence_says_so(

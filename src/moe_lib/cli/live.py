@@ -81,7 +81,7 @@ def many_runs(console: Console, runs: list[RunConfig], n_done: int) -> Iterator[
                 finished += news.kind == "finished"
                 last = f"training loss {loss[key]:.3f}" if key in loss else ""
                 after = timedelta(seconds=round(monotonic() - began))
-                bars.console.print(f"{after}  {news.kind:<8}  {title(run)}  {last}")
+                bars.console.print("  ".join(filter(None, [str(after), f"{news.kind:<8}", title(run), last, news.why])))
             total = n_done + len(runs)
             machine = sum(speed.values()) / 1e9
             bars.update(

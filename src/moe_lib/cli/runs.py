@@ -1,6 +1,8 @@
 """`moe-lib train` and `moe-lib sweep`: one run, or many."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,12 +87,14 @@ def sweep(
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at a time; default: one per core.")] = None,
     block: Annotated[str | None, typer.Option(help="Only the blocks with this name.")] = None,
     engine: Annotated[str, typer.Option(help="Where to train: local or slurm.")] = "local",
+    minutes: Annotated[int | None, typer.Option(min=1, help="Slurm: time limit of a job.")] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="Slurm: GPUs of a job.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
 ) -> None:
     """Train every run of a sweep that the ledger does not have yet; if killed, repeat the command to resume.
 
     On Slurm, ledger, work and data have to be on a file system that all nodes share; SBATCH_PARTITION and the like
-    choose the nodes.
+    choose the nodes. A job that nears its time limit saves a checkpoint and is requeued.
 
     Example: `moe-lib sweep sweep.yaml --dry-run`
     """
@@ -99,10 +103,13 @@ def sweep(
     from moe_lib.cli.live import many_runs
     from moe_lib.errors import InputError
     from moe_lib.ledger import Ledger
-    from moe_lib.sweeps import read_sweep, run_on_slurm, run_sweep
+    from moe_lib.sweeps import Event, Resources, read_sweep, run_on_slurm, run_sweep
     from moe_lib.sweeps.forecast import forecast
 
-    engines = {"local": run_sweep, "slurm": run_on_slurm}
+    on_slurm = partial(run_on_slurm, resources=Resources(minutes, gpus))
+    engines: dict[str, Callable[..., list[RunConfig]]] = {"local": run_sweep, "slurm": on_slurm}
+    if engine == "local" and (minutes or gpus):
+        raise InputError("minutes and gpus are of Slurm's jobs; give --engine slurm too, or leave them out")
     if engine not in engines:
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = plain_console()
@@ -115,20 +122,29 @@ def sweep(
     done = rows.keys()
     waiting = [run for run in runs if run.key not in done]
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
-    with many_runs(console, waiting, len(runs) - len(waiting)) as on_event:
-        given_up = engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
-    for run in given_up:
-        console.print(f"gave up after the worker died three times: {run.key}")
-    if given_up:
+    lost: list[Event] = []
+    with many_runs(console, waiting, len(runs) - len(waiting)) as show:
+
+        def on_event(event: Event) -> None:
+            show(event)
+            if event.kind == "given up":
+                lost.append(event)
+
+        engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
+    for event in lost:
+        console.print(f"no row for run {event.run.key}: {event.why}; repeat the command to try again", soft_wrap=True)
+    if lost:
         raise typer.Exit(1)
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a trained run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a trained run; for olmo-core, the run in YAML.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    to: Annotated[str, typer.Option(help="The format; hf is the only one.")] = "hf",
+    to: Annotated[str, typer.Option(help="The format: hf, olmo-core, or run, which brings olmo-core's back.")] = "hf",
 ) -> None:
-    """Write a trained model so that `AutoModelForCausalLM.from_pretrained` loads it, with its tokenizer.
+    """Write a run for another library: a trained one for Hugging Face, or one to train with OLMo-core on many devices.
+
+    `--to run` turns what OLMo-core trained into a trained run, for `moe-lib eval` and for the other export.
 
     Example: `moe-lib export out --to hf out/hf`
     """
@@ -136,12 +152,33 @@ def export(
     from moe_lib.errors import InputError
     from moe_lib.training.export import export_run
 
-    if to != "hf":
-        raise InputError(f"to = {to!r} has to be hf")
-    export_run(run, out)
-    plain_console().print(
-        f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True
-    )
+    console = plain_console()
+    if to == "hf":
+        export_run(run, out)
+        console.print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
+    elif to == "olmo-core":
+        _to_olmo_core(run, out, console)
+    elif to == "run":
+        _from_olmo_core(run, out, console)
+    else:
+        raise InputError(f"to = {to!r} has to be hf, olmo-core or run")
+
+
+def _to_olmo_core(file: Path, out: Path, console: Console) -> None:
+    from moe_lib.config import RunConfig
+    from moe_lib.training.olmo_core import export_to_olmo_core
+
+    run = RunConfig.from_yaml(file)
+    export_to_olmo_core(run, _corpora([run], console)[run.corpus, run.model.vocab_size], out)
+    console.print(f"written to {out}; train it with: torchrun --nproc-per-node DEVICES {out}/train.py", soft_wrap=True)
+
+
+def _from_olmo_core(folder: Path, out: Path, console: Console) -> None:
+    from moe_lib.training.olmo_core import exported_run, import_from_olmo_core
+
+    run = exported_run(folder)
+    import_from_olmo_core(folder, _corpora([run], console)[run.corpus, run.model.vocab_size], out)
+    console.print(f"written to {out}; evaluate it with: moe-lib eval {out}", soft_wrap=True)
 
 
 def _corpora(

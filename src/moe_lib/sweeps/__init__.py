@@ -2,6 +2,6 @@
 
 from moe_lib.sweeps.engine import Event, run_sweep
 from moe_lib.sweeps.grid import SweepConfig, read_sweep
-from moe_lib.sweeps.slurm import run_on_slurm
+from moe_lib.sweeps.slurm import Resources, run_on_slurm
 
-__all__ = ["Event", "SweepConfig", "read_sweep", "run_on_slurm", "run_sweep"]
+__all__ = ["Event", "Resources", "SweepConfig", "read_sweep", "run_on_slurm", "run_sweep"]

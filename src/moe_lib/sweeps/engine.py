@@ -31,13 +31,18 @@ SECONDS_BETWEEN_REPORTS = 0.5
 
 @dataclass(frozen=True)
 class Event:
-    """News of one run: a finished step, its end, or a dead worker; `share` is the fraction of its steps done."""
+    """News of one run: a finished step, its end, or a dead worker; `share` is the fraction of its steps done.
+
+    A run that is `given up` has no row, and `why` says in a few words what happened; a `finished` one has a `why` if
+    it did not go straight through.
+    """
 
     run: RunConfig
     kind: Literal["step", "finished", "died", "given up"]
     share: float = 0.0
     loss: float | None = None
     tokens_per_second: float | None = None
+    why: str = ""
 
 
 @dataclass
@@ -84,7 +89,7 @@ def run_sweep(
                     on_event(Event(job.run, "died"))
                     waiting.insert(0, job.run)
                 else:
-                    on_event(Event(job.run, "given up"))
+                    on_event(Event(job.run, "given up", why="its worker died three times"))
                     given_up.append(job.run)
     finally:
         for job in jobs:

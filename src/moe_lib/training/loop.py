@@ -36,6 +36,10 @@ class Progress:
     tokens_per_second: float
 
 
+class Stopped(Exception):
+    """Raised by `on_step` to end training early; the loop saves a checkpoint first."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run.
@@ -67,7 +71,7 @@ def train(
     """Train a run, from its newest checkpoint in `folder` if there is one.
 
     Raises `InputError` if the corpus's vocabulary or size, or this machine's memory, does not fit the run. A loss
-    that is not finite or explodes ends the run as diverged.
+    that is not finite or explodes ends the run as diverged. `on_step` may raise `Stopped`.
     """
     training = run.training
     if corpus.vocab_size > run.model.vocab_size:
@@ -119,7 +123,12 @@ def train(
         now = time.monotonic()
         diverged = not loss < EXPLODED * math.log(run.model.vocab_size)
         recent = float(losses[max(0, done - SMOOTHED) : done].mean())
-        on_step(Progress(done, schedule.n_steps, recent, _rate(done - start, schedule, now - began)))
+        try:
+            on_step(Progress(done, schedule.n_steps, recent, _rate(done - start, schedule, now - began)))
+        except Stopped:
+            if not diverged:
+                save(done)
+            raise
         if not diverged and (done == schedule.n_steps or now - saved_at > seconds_between_checkpoints):
             save(done)
             saved_at = time.monotonic()
