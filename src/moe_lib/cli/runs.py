@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from moe_lib.cli.at_scale import print_gpu_plan
 from moe_lib.cli.console import plain_console
 from moe_lib.extras import require_extra
 
@@ -90,13 +91,15 @@ def sweep(
     minutes: Annotated[int | None, typer.Option(min=1, help="Slurm: time limit of a job.")] = None,
     gpus: Annotated[int, typer.Option(min=0, help="Slurm: GPUs of a job.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and train nothing.")] = False,
+    devices: Annotated[int | None, typer.Option(min=1, help="Dry run: plan for runs on this many GPUs each.")] = None,
+    utilisation: Annotated[float, typer.Option(help="Dry run on GPUs: the assumed share of their peak.")] = 0.35,
 ) -> None:
     """Train every run of a sweep that the ledger does not have yet; if killed, repeat the command to resume.
 
     On Slurm, ledger, work and data have to be on a file system that all nodes share; SBATCH_PARTITION and the like
     choose the nodes. A job that nears its time limit saves a checkpoint and is requeued.
 
-    Example: `moe-lib sweep sweep.yaml --dry-run`
+    Example: `moe-lib sweep sweep.yaml --dry-run`, or for GPUs `moe-lib sweep sweep.yaml --dry-run --devices 8`
     """
     if not dry_run:
         require_extra("train", "moe-lib sweep without --dry-run")
@@ -114,6 +117,11 @@ def sweep(
         raise InputError(f"engine = {engine!r} has to be one of {', '.join(engines)}")
     console = plain_console()
     runs, rows = read_sweep(file, *([] if block is None else [block])), Ledger(ledger)
+    if devices:
+        if not dry_run:
+            raise InputError("devices plans a dry run on GPUs; give --dry-run too, or leave it out")
+        print_gpu_plan(runs, devices, utilisation, console)
+        return
     if dry_run:
         _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
         return
