@@ -35,7 +35,7 @@ def drop_stale_results(root: Path = ROOT) -> bool:
     key = build / ".fingerprint"
     if key.exists() and key.read_text() == now:
         return False
-    for stale in (".jupyter_cache", ".doctrees", "html"):
+    for stale in (".jupyter_cache", ".doctrees", "html", "vendor"):
         shutil.rmtree(build / stale, ignore_errors=True)
     build.mkdir(exist_ok=True)
     key.write_text(now)
@@ -52,11 +52,21 @@ def lay_mathjax(target: Path = BUILD / "vendor" / "tex-svg.js") -> None:
     target.write_bytes(re.sub(rb"https://[a-zA-Z0-9.-]+", b"", script))
 
 
+def lay_planner_data(target: Path = BUILD / "vendor" / "planner-data.js") -> None:
+    """Write what the planner's page computes from, unless it was written from the same library and ledger."""
+    if not target.exists():
+        from moe_lib.planner.page import write_script
+
+        print("planner: resampling our law for the intervals of its page", flush=True)
+        write_script(target)
+
+
 def main() -> int:
     """Build with every warning an error; the exit code is Jupyter Book's."""
     if drop_stale_results():
         print("library, ledger or pins have changed (or first build): executing every chapter", flush=True)
     lay_mathjax()
+    lay_planner_data()
     command = [
         str(Path(sys.executable).with_name("jupyter-book")),
         "build",
