@@ -114,7 +114,8 @@ def test_a_board_is_a_table_that_can_be_filtered_and_a_record_of_verdicts() -> N
     board = Board((Judged(claim, finding),))
     assert repr(board) == "C01  partial"
     page = board._repr_html_()
-    assert '<tr class="partial"><td id="c01"><b>C01</b>' in page
+    assert '<tr id="C01" class="partial" data-kind="analytic" data-sections="2"><td id="c01">' in page
+    assert '<a class="permalink" href="#C01"' in page
     assert "<i>N</i><sub>a</sub> &lt; N" in page
     assert '<a href="flops.html">evidence</a>' in page
     assert page.count('type="radio"') == 1 + len(VERDICTS)

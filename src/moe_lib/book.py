@@ -142,7 +142,10 @@ def terminal(command: str) -> Terminal:
 
 @dataclass(frozen=True)
 class Board:
-    """Judged claims: a table that can be filtered by verdict, and ids with verdicts in a record."""
+    """Judged claims: a table that can be filtered, and ids with verdicts in a record.
+
+    The choice of a verdict needs no script; book/_assets/board.js adds the filters by section and kind, and the search.
+    """
 
     judged: "tuple[Judged, ...]"
 
@@ -168,16 +171,29 @@ class Board:
 def _claim(one: "Judged") -> str:
     """A claim's row: where, what the paper says, grounds and rule (folded), verdict and effect."""
     claim, found = one.claim, one.finding
-    voices = [(VOICES[voice], found.of(voice)) for voice in ("law", "runs") if found.of(voice)]
-    by_voice = "".join(f"<dt>{name}</dt><dd>{verdict}</dd>" for name, verdict in voices)
-    link = f' <a href="{claim.shown}.html">evidence</a>' if claim.shown else ""
+    asked = [(VOICES[voice], found.of(voice)) for voice in ("law", "runs") if found.of(voice)]
+    by_voice = "".join(f"<dt>{name}</dt><dd>{verdict}</dd>" for name, verdict in asked)
+    page, _, label = claim.shown.partition("#")
+    link = f' <a href="{page}.html{label and f"#{label}"}">evidence</a>' if page else ""
+    below = " ".join(_badge(name, verdict) for name, verdict in one.rests_on.items())
     return (
-        f'<tr class="{_slug(found.verdict)}"><td id="{claim.id.lower()}"><b>{claim.id}</b><br>'
+        f'<tr id="{claim.id}" class="{_slug(found.verdict)}" data-kind="{html.escape(claim.kind)}" '
+        f'data-sections="{" ".join(_sections(claim.section))}"><td id="{claim.id.lower()}">'
+        f'<a class="permalink" href="#{claim.id}" title="permanent link">{claim.id}</a><br>'
         f"<small>{_html(claim.section)}</small></td><td>{_html(claim.says)}{link}"
-        f"<details><summary>Grounds and rule</summary><p>{_html(found.grounds)}</p><p>{_html(claim.rule)}</p>"
+        + (f'<p class="rests">rests on {below}</p>' if below else "")
+        + f"<details><summary>Grounds and rule</summary><p>{_html(found.grounds)}</p><p>{_html(claim.rule)}</p>"
         f"<dl>{by_voice}</dl></details></td>"
         f'<td><span class="verdict">{found.verdict}</span><br><small>{_html(one.effect)}</small></td></tr>'
     )
+
+
+def _sections(where: str) -> list[str]:
+    """The sections that a claim's place names, such as 2 and A; `figures` for a place that names none."""
+    found = [
+        match[1] for part in where.split(",") if (match := re.match(r"(\d|[A-F]|abstract|poster)\b", part.strip()))
+    ]
+    return list(dict.fromkeys(found)) or ["figures"]
 
 
 @dataclass(frozen=True)
