@@ -12,7 +12,12 @@ def row(sparsity: float, copy_step: int | None) -> dict[str, object]:
     seen = {"step": STEPS, "copy_first": [7.0] * 4, "copy_second": [7.0, 7.0, 7.0, 5.0], "bigram_step": 100,
             "copy_step": copy_step, "unigram_loss": 6.0, "bigram_loss": 4.0}  # fmt: skip
     seen |= {name: layers for name in ("token_share", "attention_rms", "experts_rms", "previous_token")}
-    return {"sparsity": sparsity, "curve": {"step": [10, 100, 1000], "loss": [6.5, 5.0, 3.0]}, "dynamics": seen}
+    return {
+        "sparsity": sparsity,
+        "config": {"training": {"seed": 0}},
+        "curve": {"step": [10, 100, 1000], "loss": [6.5, 5.0, 3.0]},
+        "dynamics": seen,
+    }
 
 
 def test_transitions_are_marked_on_the_curves_of_each_run() -> None:
@@ -33,6 +38,6 @@ def test_the_stream_is_drawn_for_every_layer() -> None:
 
 
 def test_heads_are_drawn_by_layer_with_the_step_of_copying() -> None:
-    copies, never = previous_token_heads([row(0, 100), row(0.9, None)]).axes
-    assert [len(axes.lines) for axes in (copies, never)] == [3, 2]
+    copies, never, other = previous_token_heads({"a": [row(0, 100), row(0.9, None)], "b": [row(0, None)]}).axes[:3]
+    assert [len(axes.lines) for axes in (copies, never, other)] == [3, 2, 2]
     assert copies.lines[2].get_xdata() == [100, 100]

@@ -15,27 +15,32 @@ MULTIPLIER = 5.0  # embedding multiplier of both recipes in use
 def recipe_of(config: dict[str, Any]) -> RecipeName | None:
     """The recipe of a row's `config`; None for a variant that has no name.
 
-    `landed`: Adam, and embeddings that enter at a standard deviation of 0.02. `paper`: Adam, and an embedding
-    multiplier of 5. `modern`: the multiplier, and Muon for the matrices of attention.
+    `landed`: Adam, and embeddings that enter at a standard deviation of 0.02. `paper`: Adam, an embedding multiplier of
+    5, and biases of queries and keys. `modern`: in addition, Muon for the matrices of attention.
     """
-    muon = config["training"].get("muon_rate") is not None
-    multiplier = config["model"].get("embedding_multiplier", 1.0)
-    if config["training"].get("output_init", 1.0) != 1:
+    model, training = config["model"], config["training"]
+    if training.get("output_init", 1.0) != 1:
         return None
-    recipes: dict[tuple[float, bool], RecipeName] = {
-        (1.0, False): "landed",
-        (MULTIPLIER, False): "paper",
-        (MULTIPLIER, True): "modern",
+    kind = (
+        model.get("embedding_multiplier", 1.0),
+        model.get("qk_bias", False),
+        training.get("muon_rate") is not None,
+    )
+    recipes: dict[tuple[float, bool, bool], RecipeName] = {
+        (1.0, False, False): "landed",
+        (MULTIPLIER, True, False): "paper",
+        (MULTIPLIER, True, True): "modern",
     }
-    return recipes.get((multiplier, muon))
+    return recipes.get(kind)
 
 
 def transition_table(rows: Iterable[Row]) -> pd.DataFrame:
     """A row for each finished run with `dynamics`.
 
-    Columns recipe, S, shape (d_model x n_layers), C, seed, loss (nats per token), n_steps, n_tokens, and for the two
-    transitions `bigram` and `copy` the steps until then (`bigram_step`, `copy_step`) and their share of the run
-    (`bigram_share`, `copy_share`), NaN if it never came.
+    Columns recipe, attention (its optimiser), multiplier (of embeddings), biases (of queries and keys), S, shape
+    (d_model x n_layers), C, seed, loss (nats per token), n_steps, n_tokens, and for the two transitions `bigram` and
+    `copy` the steps until then (`bigram_step`, `copy_step`) and their share of the run (`bigram_share`, `copy_share`),
+    NaN if it never came.
     """
     table = []
     for row in rows:
@@ -46,6 +51,9 @@ def transition_table(rows: Iterable[Row]) -> pd.DataFrame:
         table.append(
             {
                 "recipe": recipe_of(config),
+                "attention": "Adam" if config["training"].get("muon_rate") is None else "Muon",
+                "multiplier": config["model"].get("embedding_multiplier", 1.0),
+                "biases": "yes" if config["model"].get("qk_bias") else "no",
                 "S": row["sparsity"],
                 "shape": f"{config['model']['d_model']} x {config['model']['n_layers']}",
                 "C": config["training"]["flops"],
@@ -58,3 +66,23 @@ def transition_table(rows: Iterable[Row]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(table)
+
+
+def by_variant(table: pd.DataFrame) -> pd.DataFrame:
+    """A `transition_table`, one row for each recipe or unnamed variant and each sparsity, over its runs.
+
+    Columns attention, multiplier, biases, recipe, S, `n` runs, `copies` (how many of them copy by the end), loss (mean)
+    and `spread` (largest minus smallest loss), and the medians bigram_share and copy_share (NaN if fewer than half of
+    the runs copy).
+    """
+    grouped = table.fillna({"copy_share": np.inf}).groupby(["multiplier", "attention", "biases", "S"], sort=True)
+    found = grouped.agg(
+        recipe=("recipe", "first"),
+        n=("loss", "size"),
+        copies=("copy_step", "count"),
+        loss=("loss", "mean"),
+        spread=("loss", lambda losses: losses.max() - losses.min()),
+        bigram_share=("bigram_share", "median"),
+        copy_share=("copy_share", "median"),
+    )
+    return found.replace({"copy_share": {np.inf: np.nan}}).reset_index()

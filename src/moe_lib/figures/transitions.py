@@ -81,24 +81,33 @@ def residual_stream(row: Row) -> Figure:
     return figure
 
 
-def previous_token_heads(rows: Sequence[Row]) -> Figure:
-    """Weight on the previous token over training, by layer; a panel for each run.
+def previous_token_heads(rows: Mapping[str, Sequence[Row]]) -> Figure:
+    """Weight on the previous token over training, by layer; a row of panels for each name, a panel for each run.
 
-    `rows` are ledger rows with `dynamics`. A dashed line marks the step at which a run began to copy.
+    Ledger rows have `dynamics`. A dashed line marks the step at which a run began to copy.
     """
-    figure, panels = new_figure("full", height=3.0, columns=len(rows), sharey=True, squeeze=False)
-    for axes, row in zip(panels[0], rows, strict=True):
-        seen = row["dynamics"]
-        weights = np.array(seen["previous_token"])
-        for layer, shade in enumerate(np.linspace(0.35, 1.0, weights.shape[1])):
-            axes.plot(np.maximum(seen["step"], 1), weights[:, layer], color=ACCENT, alpha=shade,
-                      label=f"layer {layer + 1}")  # fmt: skip
-        if seen["copy_step"] is not None:
-            axes.axvline(seen["copy_step"], color=MUTED, lw=0.9, ls=(0, (4, 3)))
-            axes.annotate("copies", (seen["copy_step"], 1), xytext=(-3, -3), xycoords=("data", "axes fraction"),
-                          ha="right", va="top", textcoords="offset points", color=MUTED, fontsize=9)  # fmt: skip
-        axes.set(title=sparsity_label(row["sparsity"]), xscale="log", xlabel="step", xlim=(10, None))
+    columns = max(map(len, rows.values()))
+    figure, panels = new_figure("full", height=0.9 + 1.9 * len(rows), rows=len(rows), columns=columns, sharex=True,
+                                sharey=True, squeeze=False)  # fmt: skip
+    for line, (name, runs) in zip(panels, rows.items(), strict=True):
+        line[0].set_ylabel(f"{name}\nweight")
+        for axes, row in zip(line, runs, strict=False):
+            _heads(axes, row)
+            axes.set_title(f"{sparsity_label(row['sparsity'])}, seed {row['config']['training']['seed']}")
+    for axes in panels[-1]:
+        axes.set(xscale="log", xlabel="step", xlim=(10, None))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    panels[0, 0].set_ylabel("weight on the\nprevious token")
     panels[0, 0].legend(loc="upper left")
     return figure
+
+
+def _heads(axes: Axes, row: Row) -> None:
+    """The curves of one run's layers."""
+    seen = row["dynamics"]
+    weights = np.array(seen["previous_token"])
+    for layer, shade in enumerate(np.linspace(0.35, 1.0, weights.shape[1])):
+        axes.plot(np.maximum(seen["step"], 1), weights[:, layer], color=ACCENT, alpha=shade, label=f"layer {layer + 1}")
+    if seen["copy_step"] is not None:
+        axes.axvline(seen["copy_step"], color=MUTED, lw=0.9, ls=(0, (4, 3)))
+        axes.annotate("copies", (seen["copy_step"], 1), xytext=(-3, -3), xycoords=("data", "axes fraction"),
+                      ha="right", va="top", textcoords="offset points", color=MUTED, fontsize=9)  # fmt: skip
