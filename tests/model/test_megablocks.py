@@ -4,7 +4,9 @@ machine with CUDA and megablocks, against the real one."""
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import make_dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -66,17 +68,17 @@ class StandIn:
         self.logits: list[Tensor] = []
         self.Arguments = make_dataclass("Arguments", [(name, Any, None) for name, _, _ in FACTS["Arguments"]])
 
-    def modules(self) -> dict[str, ModuleType]:
+    def modules(self, package: str) -> dict[str, ModuleType]:
         contents = {
-            "megablocks": {},
-            "megablocks.layers": {},
-            "megablocks.layers.arguments": {"Arguments": self.Arguments},
-            "megablocks.layers.dmoe": {"dMoE": self.dMoE},
-            "megablocks.layers.moe": {
+            package.partition(".")[0]: {},
+            package: {},
+            f"{package}.arguments": {"Arguments": self.Arguments},
+            f"{package}.dmoe": {"dMoE": self.dMoE},
+            f"{package}.moe": {
                 "clear_load_balancing_loss": self.load_balancing.clear,
                 "batched_load_balancing_loss": self.batched_load_balancing_loss,
             },
-            "megablocks.layers.router": {
+            f"{package}.router": {
                 "clear_router_zloss": self.logits.clear,
                 "batched_router_zloss": self.batched_router_zloss,
             },
@@ -134,13 +136,22 @@ class StandIn:
         return layer
 
 
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+@pytest.fixture(params=["megablocks.layers", "megablocks_of_the_hub._layers"])
+def stand_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """MegaBlocks as PyPI's package, and as the hub's, which `kernels` loads under a name of its own."""
     found = StandIn()
-    for name, module in found.modules().items():
+    for name, module in found.modules(request.param).items():
         monkeypatch.setitem(sys.modules, name, module)
+    of_pypi = request.param == "megablocks.layers"
+    monkeypatch.setitem(sys.modules, "grouped_gemm", ModuleType("grouped_gemm") if of_pypi else None)
+    kernels = ModuleType("kernels")
+    kernels.__spec__ = ModuleSpec("kernels", None)
+    kernels.get_kernel = lambda name, version: sys.modules["megablocks_of_the_hub"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "kernels", kernels)
     monkeypatch.setattr(megablocks, "why_not", lambda: None)
-    return found
+    megablocks.layers.cache_clear()
+    yield found
+    megablocks.layers.cache_clear()
 
 
 def test_weights_go_to_our_reference_and_back_strictly(stand_in: StandIn) -> None:
@@ -187,11 +198,13 @@ def test_without_cuda_it_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatc
 def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True))
     monkeypatch.setitem(sys.modules, "grouped_gemm", None)
+    monkeypatch.setattr(megablocks, "find_spec", lambda name: None)
+    megablocks.layers.cache_clear()
     megablocks.why_not.cache_clear()
     problem = megablocks.why_not()
     megablocks.why_not.cache_clear()
     assert problem is not None
-    assert "pip install --no-build-isolation" in problem
+    assert "pip install kernels, or: pip install --no-build-isolation" in problem
     assert "\n" not in problem
 
 

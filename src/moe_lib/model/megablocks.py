@@ -1,11 +1,13 @@
-"""The back end `megablocks`: MegaBlocks' dropless mixture of experts; needs a CUDA device and megablocks 0.10.0.
+"""The back end `megablocks`: MegaBlocks' dropless mixture of experts; needs a CUDA device and MegaBlocks.
 
-megablocks is not a dependency: it pins an older torch than ours, but builds against the installed one. Its weights
-have our names and layout, so every back end reads what another one trained.
+Two builds will do: megablocks 0.10.0 from PyPI, which pins an older torch than ours but builds against the installed
+one, or the one of the Hugging Face hub, which the package `kernels` fetches and runs the first time the back end is
+asked for. Neither is a dependency. The weights have our names and layout, so every back end reads what another trained.
 """
 
 import importlib
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +20,11 @@ from moe_lib.errors import InputError
 from moe_lib.model.router import gate_scale
 from moe_lib.model.routing import Routing
 
-INSTALL = "pip install --no-build-isolation --no-deps megablocks==0.10.0 stanford-stk==0.7.1 grouped_gemm==0.3.0"
+INSTALL = (
+    "pip install kernels, or: "
+    "pip install --no-build-isolation --no-deps megablocks==0.10.0 stanford-stk==0.7.1 grouped_gemm==0.3.0"
+)
+HUB, HUB_VERSION = "kernels-community/megablocks", 1
 
 
 @cache
@@ -27,12 +33,25 @@ def why_not() -> str | None:
     if not torch.cuda.is_available():
         return "backend = 'megablocks' needs a CUDA device, and torch finds none"
     try:
-        for name in ("grouped_gemm", "megablocks.layers.dmoe"):
-            importlib.import_module(name)
+        layers()
     except Exception as error:  # its imports fail in many ways: no package, no CUDA extension, another triton
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return f"backend = 'megablocks' cannot be imported ({reason}); install it with: {INSTALL}"
     return None
+
+
+@cache
+def layers() -> str:
+    """The package with MegaBlocks' layers: that of PyPI, else that of the hub; raises what the import of it raises."""
+    try:
+        for name in ("grouped_gemm", "megablocks.layers.dmoe"):
+            importlib.import_module(name)
+    except Exception:  # it fails in many ways, and `why_not` words them
+        if find_spec("kernels") is None:
+            raise
+        hub = importlib.import_module("kernels").get_kernel(HUB, version=HUB_VERSION)
+        return f"{hub.__name__}._layers"
+    return "megablocks.layers"
 
 
 def arguments(model: ModelConfig) -> dict[str, Any]:
@@ -119,4 +138,4 @@ def _clear() -> None:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"megablocks.layers.{name}")
+    return importlib.import_module(f"{layers()}.{name}")
