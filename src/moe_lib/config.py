@@ -30,6 +30,7 @@ Positive = Annotated[float, Field(gt=0, le=1e30)]
 Base = Annotated[float, Field(ge=1, le=1e30)]
 Rate = Annotated[float, Field(ge=1e-12, le=1e6)]
 Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "cuda"]
 Epsilon = Annotated[float, Field(ge=1e-30, le=1)]
 
 MLP_RATIO = 4  # hidden width of a base GLU in units of d_model, Appendix C
@@ -228,7 +229,9 @@ class TrainingConfig(Config):
     All else stays float32: sums, weights, optimiser, router, norms, attention, loss, and the evaluation.
     `output_init` scales the initial weights of the maps back into the residual stream; at 0 every layer starts by
     adding nothing. With a `muon_rate` Muon trains the attention matrices at that peak learning rate, and Adam all
-    else; without one Adam trains everything, as in the paper.
+    else; without one Adam trains everything, as in the paper. `device` cuda trains on a GPU, where bfloat16 also
+    rounds the results of the experts' products; a GPU's sums differ in their last digits, so its runs have keys of
+    their own.
     """
 
     flops: Positive
@@ -248,6 +251,7 @@ class TrainingConfig(Config):
     router_rate: Positive = 1.0
     expert_spread: Annotated[float, Field(gt=0, le=1)] = 1.0
     precision: Precision = "float32"
+    device: Device = "cpu"
     output_init: Fraction01 = 1.0
     muon_rate: Rate | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -70,13 +70,15 @@ def _corpora(folder: Path) -> Finding:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from moe_lib.model.backends import NAMES, default_backend, device_of, problem_of
+    from moe_lib.model.backends import NAMES, default_backend, problem_of
     from moe_lib.native import wrong
 
     yield Finding("threads", f"torch uses {torch.get_num_threads()}")
-    yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "no device; the CPU is used")
+    has_cuda = torch.cuda.is_available()
+    used = "runs with training.device: cuda use it"
+    yield Finding("CUDA", f"{torch.cuda.get_device_name()}; {used}" if has_cuda else "no device; the CPU is used")
     problems = {name: problem_of(name) for name in NAMES}
     problems["native"] = problems["native"] or wrong()
     for name, problem in problems.items():
-        default = ", the default" if problem is None and name == default_backend(device_of()) else ""
+        default = ", the default" if problem is None and name == default_backend(torch.device("cpu")) else ""
         yield Finding(f"back end {name}", problem or f"can run here{default}")

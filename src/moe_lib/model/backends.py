@@ -11,10 +11,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from moe_lib.config import ModelConfig, Precision
+from moe_lib.config import Device, ModelConfig, Precision
 from moe_lib.errors import InputError, Notice
 from moe_lib.model import megablocks, native, reference
-from moe_lib.model.grouped import grouped_mm, widths_problem
+from moe_lib.model.grouped import grouped_mm, grouped_problem
 from moe_lib.model.operations import Operations
 from moe_lib.model.reference import loop
 from moe_lib.model.routing import Routing
@@ -24,6 +24,7 @@ Backend = Callable[[Tensor, Routing, Tensor, Tensor, Tensor, bool], Tensor]
 
 BACKENDS: dict[str, Backend] = {"loop": loop, "grouped_mm": grouped_mm, "native": native.experts}
 NAMES = (*BACKENDS, "megablocks")
+CPU = torch.device("cpu")
 
 
 @cache
@@ -38,10 +39,10 @@ def default_backend(device: torch.device) -> str:
     return "grouped_mm"
 
 
-def backend_for(model: ModelConfig, device: torch.device) -> str:
-    """The default back end of a device; `loop`, with a notice, if `grouped_mm` does not support the widths."""
+def backend_for(model: ModelConfig, device: torch.device, precision: Precision = "float32") -> str:
+    """The default back end of a device; `loop`, with a notice, if `grouped_mm` cannot compute the model there."""
     default = default_backend(device)
-    if default == "grouped_mm" and (problem := widths_problem(model)):
+    if default == "grouped_mm" and (problem := grouped_problem(model, precision, device)):
         warnings.warn(f"{problem}; loop is used, which is slower", Notice, stacklevel=3)
         return "loop"
     return default
@@ -52,21 +53,34 @@ def problem_of(backend: str) -> str | None:
     return {"native": why_not, "megablocks": megablocks.why_not}.get(backend, lambda: None)()
 
 
-def check_backend(backend: str, model: ModelConfig, precision: Precision = "float32") -> None:
-    """`InputError` if a back end is unknown, cannot run here, or does not support this model or precision."""
+def check_backend(
+    backend: str, model: ModelConfig, precision: Precision = "float32", device: torch.device = CPU
+) -> None:
+    """`InputError` if a back end is unknown, cannot run here, or does not support this model, precision or device."""
     if backend not in NAMES:
         raise InputError(f"backend = {backend!r} has to be one of {', '.join(NAMES)}")
-    if problem := problem_of(backend) or (widths_problem(model) if backend == "grouped_mm" else None):
+    if problem := problem_of(backend):
         raise InputError(problem)
+    if backend == "grouped_mm" and (problem := grouped_problem(model, precision, device)):
+        raise InputError(problem)
+    if backend == "native" and device.type == "cuda":
+        raise InputError("backend = 'native' is for the CPU; leave it out, or set training.device to cpu")
     if backend == "megablocks" and precision != "float32":
         raise InputError(
             f"precision = {precision!r} is not for backend = 'megablocks', which has its own; leave it out"
         )
 
 
-def device_of(backend: str | None = None) -> torch.device:
-    """The device for training: CUDA if it is available and the requested back end is not `native`."""
-    return torch.device("cuda" if torch.cuda.is_available() and backend != "native" else "cpu")
+def device_of(name: Device) -> torch.device:
+    """The device of a run; `InputError` if torch finds no such device here."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("training.device = 'cuda' needs a CUDA device, and torch finds none; set it to cpu")
+    return torch.device(name)
+
+
+def name_of(device: torch.device) -> str:
+    """The name of a GPU, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def operations_of(backend: str) -> Operations:

@@ -1,7 +1,8 @@
 """The operations of a layer in plain PyTorch: any device, any floating dtype. `native` computes the same.
 
 A `rounded` product rounds both inputs to bfloat16, and its incoming gradient as well. The two products of its backward
-pass then take rounded inputs too. Sums and results keep their dtype.
+pass then take rounded inputs too. Sums and results keep their dtype. On a GPU `linear` computes the same from bfloat16
+tensors, which its matrix units take.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
-from moe_lib.model.routing import Routing
+from moe_lib.model.routing import Routing, by_expert
 
 NORM_EPSILON = 1e-5
 
@@ -40,8 +42,41 @@ def product(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, b: Tensor, 
     return _round(function(_round(a, True), _round(b, True)), False) if rounded else function(a, b)
 
 
+def in_bfloat16(x: Tensor) -> bool:
+    """Whether rounded products of x are computed from bfloat16 tensors: everywhere but on the CPU."""
+    return x.device.type != "cpu"
+
+
+def _wide_product(a_MK: Tensor, b_KN: Tensor) -> Tensor:
+    """The product of two bfloat16 matrices, with sums and result in float32."""
+    if a_MK.device.type == "cpu":
+        return a_MK.float() @ b_KN.float()
+    return torch.mm(a_MK, b_KN, out_dtype=torch.float32)
+
+
+class _NarrowLinear(Function):
+    """A rounded linear map that keeps its inputs in bfloat16 for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        x_ND, narrow_w = x.flatten(0, -2).bfloat16(), w.bfloat16()
+        ctx.save_for_backward(x_ND, narrow_w)
+        return _wide_product(x_ND, narrow_w.mT).to(x.dtype).view(*x.shape[:-1], len(w))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor]:
+        x_ND, w = ctx.saved_tensors
+        dy_NR = dy.flatten(0, -2).bfloat16()
+        dx, dw = _wide_product(dy_NR, w), _wide_product(dy_NR.mT, x_ND)
+        return dx.to(dy.dtype).view(*dy.shape[:-1], w.shape[1]), dw.to(dy.dtype)
+
+
 def linear(x: Tensor, w: Tensor, rounded: bool = False) -> Tensor:
     """x w' for x [..., D] and w [rows, D]."""
+    if rounded and in_bfloat16(x):
+        y: Tensor = _NarrowLinear.apply(x, w)  # type: ignore[no-untyped-call]
+        return y
     return product(F.linear, x, w, rounded)
 
 
@@ -73,10 +108,10 @@ def route(logits_NE: Tensor, n_active: int) -> Routing:
     log_partition_N1 = logits_NE.logsumexp(dim=-1, keepdim=True)
     probability_NE = (logits_NE - log_partition_N1).exp()
     gate_NK, expert_NK = probability_NE.topk(n_active, dim=-1)
-    load_E = torch.bincount(expert_NK.flatten(), minlength=logits_NE.shape[-1])
+    order_A, load_E = by_expert(expert_NK, logits_NE.shape[-1])
     with torch.no_grad():
         entropy = -torch.special.xlogy(probability_NE, probability_NE).sum(dim=-1).mean()
-    return Routing.of(expert_NK, gate_NK, load_E, probability_NE.mean(dim=0), log_partition_N1, entropy)
+    return Routing.of(expert_NK, gate_NK, load_E, probability_NE.mean(dim=0), log_partition_N1, entropy, order_A)
 
 
 def glu(

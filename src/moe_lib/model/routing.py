@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -10,7 +11,8 @@ class Routing:
     """A router's decision about N tokens, with the auxiliary losses and statistics.
 
     `expert_NK` int64, the chosen experts, best first; `gate_NK`, their weights, in the dtype of the logits;
-    `load_E` int64, assignments by expert; `load_balance` and `router_z`, scalars in the graph; `entropy`, nats.
+    `load_E` int64, assignments by expert; `load_balance` and `router_z`, scalars in the graph; `entropy`, nats;
+    `order_A` int64, all assignments ordered by expert, of routers that sort them.
     """
 
     expert_NK: Tensor
@@ -19,6 +21,7 @@ class Routing:
     load_balance: Tensor
     router_z: Tensor
     entropy: Tensor
+    order_A: Tensor | None = None
 
     @classmethod
     def of(
@@ -29,6 +32,7 @@ class Routing:
         mean_probability_E: Tensor,
         log_partition_N: Tensor,
         entropy: Tensor,
+        order_A: Tensor | None = None,
     ) -> "Routing":
         """A decision together with its auxiliary losses.
 
@@ -44,4 +48,12 @@ class Routing:
             load_balance=len(load_E) * (share_E * mean_probability_E).sum(),
             router_z=log_partition_N.square().mean(),
             entropy=entropy,
+            order_A=order_A,
         )
+
+
+def by_expert(expert_NK: Tensor, n_experts: int) -> tuple[Tensor, Tensor]:
+    """`order_A` and `load_E` of a decision, by one sort: nothing on the device waits for the host."""
+    expert_A, order_A = expert_NK.flatten().sort(stable=True)
+    first_E = torch.arange(n_experts + 1, device=expert_A.device)
+    return order_A, torch.searchsorted(expert_A, first_E).diff()

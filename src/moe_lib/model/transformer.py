@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from moe_lib.config import ModelConfig, Precision
 from moe_lib.errors import InputError
-from moe_lib.model.backends import backend_for, operations_of
+from moe_lib.model.backends import backend_for, check_backend, operations_of
 from moe_lib.model.experts import make_layer
 from moe_lib.model.operations import Operations
 from moe_lib.model.reference import NORM_EPSILON
@@ -111,7 +111,9 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.backend = backend = backend or backend_for(config, self.embedding.weight.device)
+        device = self.embedding.weight.device
+        self.backend = backend = backend or backend_for(config, device, precision)
+        check_backend(backend, config, precision, device)
         self.operations = operations_of(backend)
         self.rounded = precision == "bfloat16"
         self.blocks = nn.ModuleList(Layer(config, backend, precision) for _ in range(config.n_layers))
