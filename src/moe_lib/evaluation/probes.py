@@ -11,7 +11,7 @@ import torch
 from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import EXPOSURES, World
 from moe_lib.evaluation.questions import Question, questions
-from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, fits, score
+from moe_lib.evaluation.scoring import LanguageModel, Score, encode_request, fits, home_of, score
 
 PASSAGES = 64
 PASSAGE_TOKENS = 64
@@ -103,11 +103,11 @@ def repeated_passages(model: LanguageModel, corpus: TokenCorpus) -> dict[str, An
         return {"n": 0}
     end = corpus.end_of_text
     rows = [corpus.heldout[start : start + width].tolist() for start in long["start"]]
-    tokens = torch.tensor([[end, *row, end, *row] for row in rows])
+    tokens = torch.tensor([[end, *row, end, *row] for row in rows], device=home_of(model))
     with torch.no_grad():
         nll_BT = model(tokens[:, :-1], tokens[:, 1:]).nll_BT
     assert nll_BT is not None
-    first, second = (nll_BT[:, start : start + width].double().mean(dim=1).numpy() for start in (0, width + 1))
+    first, second = (nll_BT[:, start : start + width].double().mean(dim=1).cpu().numpy() for start in (0, width + 1))
     gain = _mean(first - second)
     return {
         "first": float(first.mean()),

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from moe_lib.evaluation.scoring import LanguageModel
-from moe_lib.evaluation.upstream import WINDOWS_AT_ONCE
+from moe_lib.evaluation.scoring import LanguageModel, home_of
+from moe_lib.evaluation.upstream import windows_at_once
 
 N_TOKENS = 65_536
 
@@ -24,10 +24,10 @@ def router_statistics(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> d
     windows = tokens[: min(N_TOKENS, len(tokens)) // context * context].astype(np.int64).reshape(-1, context)
     if model.config.n_experts == 1 or not len(windows):
         return None
-    loads, entropies = [], []
+    loads, entropies, at_once = [], [], windows_at_once(model)
     with torch.no_grad():
-        for start in range(0, len(windows), WINDOWS_AT_ONCE):
-            part_BT = torch.from_numpy(windows[start : start + WINDOWS_AT_ONCE])
+        for start in range(0, len(windows), at_once):
+            part_BT = torch.from_numpy(windows[start : start + at_once]).to(home_of(model))
             routings = getattr(model(part_BT, part_BT), "routings", ())
             if not routings:
                 return None

@@ -13,6 +13,8 @@ from moe_lib.data.corpus import end_of_text
 from moe_lib.errors import InputError
 
 TOKENS_AT_ONCE = 2_048  # small enough for a core's cache, which is faster
+TOKENS_ON_A_GPU, LOGITS_ON_A_GPU = 65_536, 2**28  # at once
+CPU = torch.device("cpu")
 
 
 class ModelOutput(Protocol):
@@ -32,6 +34,19 @@ class LanguageModel(Protocol):
     def config(self) -> ModelConfig: ...
 
     def __call__(self, tokens_BT: Tensor, targets_BT: Tensor | None = None) -> ModelOutput: ...
+
+
+def home_of(model: LanguageModel) -> torch.device:
+    """The device of a model's weights; the CPU for one without."""
+    weight = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
+    return CPU if weight is None else weight.device
+
+
+def tokens_at_once(model: LanguageModel) -> int:
+    """How many tokens to evaluate at once: what a core's cache holds, or more on a GPU."""
+    if home_of(model).type == "cpu":
+        return TOKENS_AT_ONCE
+    return min(TOKENS_ON_A_GPU, LOGITS_ON_A_GPU // model.config.vocab_size)
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ def score(model: LanguageModel, requests: Sequence[Request]) -> list[Score]:
             raise InputError(f"answer of {len(request.continuation)} tokens has to fit into context_length = {limit}")
         sequences.append([*request.context, *request.continuation][-limit - 1 :])
     scores: dict[int, Score] = {}
-    for batch in _batches([len(sequence) - 1 for sequence in sequences]):
+    for batch in _batches([len(sequence) - 1 for sequence in sequences], tokens_at_once(model)):
         nlls, greedy = _score_batch(
             model, [sequences[index] for index in batch], [len(requests[index].continuation) for index in batch]
         )
@@ -99,11 +114,11 @@ def score(model: LanguageModel, requests: Sequence[Request]) -> list[Score]:
     return [scores[index] for index in range(len(requests))]
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def _batches(lengths: Sequence[int], at_once: int) -> Iterator[list[int]]:
     """Indices in batches of similar length."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
-        if batch and (len(batch) + 1) * lengths[index] > TOKENS_AT_ONCE:
+        if batch and (len(batch) + 1) * lengths[index] > at_once:
             yield batch
             batch = []
         batch.append(index)
@@ -122,10 +137,12 @@ def _score_batch(
         inputs_BT[row, : len(sequence) - 1] = torch.tensor(sequence[:-1])
         scored_BT[row, len(sequence) - 1 - count : len(sequence) - 1] = True
     targets_N = torch.tensor([token for sequence, n in zip(sequences, counts, strict=True) for token in sequence[-n:]])
+    home = home_of(model)
+    targets_N = targets_N.to(home)
     with torch.no_grad():
-        logits_BTV = model(inputs_BT).logits_BTV
+        logits_BTV = model(inputs_BT.to(home)).logits_BTV
         assert logits_BTV is not None
-        logits_NV = logits_BTV[scored_BT].float()
-    nll_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none").double()
-    greedy_N = logits_NV.argmax(dim=-1) == targets_N
+        logits_NV = logits_BTV[scored_BT.to(home)].float()
+    nll_N = torch.nn.functional.cross_entropy(logits_NV, targets_N, reduction="none").double().cpu()
+    greedy_N = (logits_NV.argmax(dim=-1) == targets_N).cpu()
     return torch.split(nll_N, list(counts)), torch.split(greedy_N, list(counts))

@@ -9,12 +9,19 @@ import torch
 from torch import Tensor
 
 from moe_lib.data import TokenCorpus
-from moe_lib.evaluation.scoring import LanguageModel
+from moe_lib.evaluation.scoring import LanguageModel, home_of, tokens_at_once
 
 WINDOWS_AT_ONCE = 16
 MIN_TOKENS = 300_000
 
 Floats = npt.NDArray[np.float64]
+
+
+def windows_at_once(model: LanguageModel) -> int:
+    """How many windows of the context length to evaluate at once."""
+    if home_of(model).type == "cpu":
+        return WINDOWS_AT_ONCE
+    return max(1, tokens_at_once(model) // model.config.context_length)
 
 
 def token_losses(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> Floats:
@@ -23,11 +30,12 @@ def token_losses(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> Floats
     A token sees the earlier tokens of its window; windows do not overlap.
     """
     context = model.config.context_length
-    stream = torch.from_numpy(tokens.astype(np.int64))
+    at_once = windows_at_once(model) * context
+    stream = torch.from_numpy(tokens.astype(np.int64)).to(home_of(model))
     losses: list[Tensor] = []
     with torch.no_grad():
-        for start in range(0, len(stream) - 1, WINDOWS_AT_ONCE * context):
-            part = stream[start : start + WINDOWS_AT_ONCE * context + 1]
+        for start in range(0, len(stream) - 1, at_once):
+            part = stream[start : start + at_once + 1]
             whole = (len(part) - 1) // context * context
             for first, stop, width in ((0, whole, context), (whole, len(part) - 1, len(part) - 1 - whole)):
                 if stop > first:
@@ -35,7 +43,7 @@ def token_losses(model: LanguageModel, tokens: npt.NDArray[np.uint16]) -> Floats
                     nll_BT = model(inputs, targets).nll_BT
                     assert nll_BT is not None
                     losses.append(nll_BT.flatten().double())
-    return torch.cat(losses).numpy()
+    return torch.cat(losses).cpu().numpy()
 
 
 def heldout_losses(model: LanguageModel, corpus: TokenCorpus) -> tuple[npt.NDArray[np.uint16], Floats]:
