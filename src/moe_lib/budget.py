@@ -47,6 +47,11 @@ class Plan:
         weights = count_parameters(model).total * BYTES_PER_WEIGHT
         return weights + (kept + self.n_steps) * BYTES_PER_FLOAT  # the loss of every step is kept
 
+    @property
+    def n_logit_bytes(self) -> int:
+        """Bytes of a batch's logits and their gradient, which only the native back end computes in chunks."""
+        return 2 * self.tokens_per_step * self.run.model.vocab_size * BYTES_PER_FLOAT
+
     def epochs(self, n_corpus_tokens: int) -> float:
         """How often the run reads a corpus of `n_corpus_tokens`, if injected facts fill their whole share."""
         return self.n_tokens * (1 - self.run.training.fact_share) / n_corpus_tokens
@@ -60,13 +65,14 @@ class Plan:
                 f"'{self.run.corpus}'; at most max_epochs = {training.max_epochs:g} is allowed"
             )
 
-    def require_memory(self, n_bytes: int) -> None:
+    def require_memory(self, n_bytes: int, with_logits: bool = False) -> None:
         """`InputError` if the run cannot fit into `n_bytes` of memory; nothing is allocated."""
         training = self.run.training
-        if self.n_bytes > n_bytes:
+        needed = self.n_bytes + with_logits * self.n_logit_bytes
+        if needed > n_bytes:
             raise InputError(
                 f"model with {count_parameters(self.run.model).total:.3g} parameters, batch_size = "
-                f"{training.batch_size} and flops = {training.flops:g} need at least {self.n_bytes / 1e9:.3g} GB of "
+                f"{training.batch_size} and flops = {training.flops:g} need at least {needed / 1e9:.3g} GB of "
                 f"memory, and this machine has {n_bytes / 1e9:.3g} GB"
             )
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
@@ -142,11 +141,3 @@ def test_every_claim_names_a_function_and_a_page_of_the_book() -> None:
         module, _, name = claim.judge.partition(".")
         assert callable(getattr(import_module(f"moe_lib.claims.{module}"), name)), claim.id
         assert f"book/{claim.shown}" in chapters.page_names(), claim.id
-
-
-def test_a_claim_cannot_rest_on_an_unknown_one(tmp_path: Path) -> None:
-    one = read_claims()[0].with_(rests_on=["C99"])
-    file = tmp_path / "claims.yml"
-    file.write_text(json.dumps({"claims": [one.model_dump()]}))
-    with pytest.raises(InputError, match="C01: rests_on = 'C99' has to be the id of a claim"):
-        read_claims(file)

@@ -38,10 +38,22 @@ class BatchStream:
         """Inputs and targets of a step (0-based): int64 [batch_size, context_length]; targets are one token ahead."""
         import torch
 
-        first = step * self.batch_size
-        windows = [self._window(position) for position in range(first, first + self.batch_size)]
+        windows = [self._window(start) for start in self.starts(step, step + 1)[0]]
         rows = torch.from_numpy(np.stack(windows).astype(np.int64))
         return rows[:, :-1], rows[:, 1:]
+
+    def starts(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Where the windows of steps first to last - 1 begin, [steps, batch_size]; each has context_length + 1 tokens.
+
+        They count in the corpus's tokens followed by all injected windows.
+        """
+        positions = range(first * self.batch_size, last * self.batch_size)
+        return np.array([self._start(position) for position in positions], dtype=np.int64).reshape(-1, self.batch_size)
+
+    def whole(self) -> "Tokens":
+        """The corpus's tokens followed by all injected windows, uint16."""
+        injected = self.injected.windows_WT.flatten() if self.injected else ()
+        return np.concatenate([self.tokens, np.asarray(injected, dtype=np.uint16)])
 
     def epochs_at(self, step: int) -> float:
         """How often the corpus has been read after `step` steps; above 1 it has been repeated."""
@@ -51,13 +63,17 @@ class BatchStream:
     def _rank(self, position: int) -> tuple[int, bool]:
         return self.injected.rank(position) if self.injected else (0, False)
 
-    def _window(self, position: int) -> "Tokens":
+    def _start(self, position: int) -> int:
         rank, is_injected = self._rank(position)
-        if self.injected and is_injected:
-            window: Tokens = self.injected.windows_WT[rank]
-            return window
+        if is_injected:
+            return len(self.tokens) + rank * (self.context_length + 1)
         epoch, index = divmod(position - rank, self.n_windows)
-        start = int(self._order(epoch)[index]) * self.context_length
+        return int(self._order(epoch)[index]) * self.context_length
+
+    def _window(self, start: int) -> "Tokens":
+        if self.injected and start >= len(self.tokens):
+            window: Tokens = self.injected.windows_WT[(start - len(self.tokens)) // (self.context_length + 1)]
+            return window
         return self.tokens[start : start + self.context_length + 1]
 
     def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ import os
 import re
 import warnings
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def save(folder: Path, owner: str, state: State) -> None:
 
 
 def load_newest(folder: Path, owner: str) -> State | None:
-    """The newest whole checkpoint of this owner: the `key` of the run, its corpus and its back end.
+    """The newest whole checkpoint of this owner: the `key` of the run, its corpus, its back end and its device.
 
     Damaged ones are skipped with a warning; if none is left, another warning says so. Raises `InputError` for a whole
     one of another owner, which a new start would overwrite.
@@ -126,8 +127,8 @@ def _checked(marker: Path) -> dict[str, Any]:
 
 def _of_another(folder: Path, found: str, owner: str) -> str:
     """The message about checkpoints of another owner."""
-    names = ("run", "corpus", "back end")
-    pairs = zip(names, found.split(), owner.split(), strict=False)
+    names = ("run", "corpus", "back end", "device", "version")
+    pairs = zip_longest(names, found.split(), owner.split(), fillvalue="cpu")  # whose owners name no device
     name, was, now = next(((name, was, now) for name, was, now in pairs if was != now), ("owner", found, owner))
     return (
         f"{folder}: its checkpoints are of {name} {was:.16}, and this is {now:.16}, which would give other losses; "

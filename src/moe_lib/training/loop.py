@@ -17,10 +17,11 @@ from moe_lib.errors import InputError
 from moe_lib.machine import memory_bytes
 from moe_lib.model import Transformer, build_model
 from moe_lib.model.anatomy import OVERALL
-from moe_lib.model.backends import backend_for, device_of
+from moe_lib.model.backends import backend_for, check_backend, device_of, name_of
 from moe_lib.training import checkpoint
 from moe_lib.training.dynamics import anatomist_of, look_steps
-from moe_lib.training.optimizer import Adam, learning_rate, make_optimizer
+from moe_lib.training.optimizer import make_optimizer
+from moe_lib.training.steps import deterministic, is_resident, make_steps
 
 SMOOTHED = 50  # steps over which the reported loss is averaged
 EXPLODED = 2.0  # a loss above this multiple of the loss of guessing ends the run
@@ -70,31 +71,48 @@ def train(
 ) -> Trained:
     """Train a run, from its newest checkpoint in `folder` if there is one.
 
-    Raises `InputError` if the corpus's vocabulary or size, or this machine's memory, does not fit the run. A loss
-    that is not finite or explodes ends the run as diverged. `on_step` may raise `Stopped`.
+    Raises `InputError` if the corpus's vocabulary or size, or this machine's memory, does not fit the run, or if it
+    lacks the run's device. A loss that is not finite or explodes ends the run as diverged. `on_step` may raise
+    `Stopped`. On a GPU losses are read every fifty steps: `on_step` is called as often, and what follows a divergence
+    is dropped.
     """
+    device = device_of(run.training.device)
+    with deterministic(device):
+        return _train(run, corpus, folder, device, backend, seconds_between_checkpoints, on_step)
+
+
+def _train(
+    run: RunConfig,
+    corpus: TokenCorpus,
+    folder: Path | None,
+    device: torch.device,
+    backend: str | None,
+    seconds_between_checkpoints: float,
+    on_step: Callable[[Progress], None],
+) -> Trained:
     training = run.training
     if corpus.vocab_size > run.model.vocab_size:
         raise InputError(f"model.vocab_size = {run.model.vocab_size} is smaller than the corpus's, {corpus.vocab_size}")
     schedule = plan(run)
     schedule.require_epochs(schedule.epochs(len(corpus.train)))
-    schedule.require_memory(memory_bytes())
+    schedule.require_memory(_memory(device), with_logits=device.type == "cuda")
     injected = injection(schedule, corpus.tokenizer)
     stream = BatchStream(corpus.train, training.batch_size, run.model.context_length, training.seed, injected)
     schedule.require_epochs(stream.epochs_at(schedule.n_steps))  # injected facts fill less than their share
-    device = device_of(backend)
-    backend = backend or backend_for(run.model, device)
+    backend = backend or backend_for(run.model, device, training.precision)
+    check_backend(backend, run.model, training.precision, device)
     model = build_model(
         run.model, training.seed, backend, training.expert_spread, training.precision, training.output_init
     )
     model.to(device)
-    optimizer = make_optimizer(model, training, native=model.backend == "native")
+    resident = is_resident(device, len(corpus.train))
+    optimizer = make_optimizer(model, training, native=model.backend == "native", capturable=resident)
     losses = torch.full((schedule.n_steps,), math.nan)
     anatomist = anatomist_of(corpus, run.model.context_length)
     look_at = {step: index for index, step in enumerate(look_steps(schedule.n_steps))}
     looks = torch.full((len(look_at), anatomist.n_values(run.model) if anatomist else len(OVERALL)), math.nan)
     start, seconds_before = 0, 0.0
-    owner = f"{run.key} {corpus.digest} {model.backend}"  # different tokens or kernels would change the losses
+    owner = f"{run.key} {corpus.digest} {model.backend}{_device_part(device)}"  # all that would change the losses
     if folder and (saved := checkpoint.load_newest(folder, owner)):
         start, seconds_before = saved.step, saved.seconds
         losses, looks = saved.tensors["losses"], saved.tensors.get("looks", looks)
@@ -111,17 +129,21 @@ def train(
     def seconds() -> float:
         return seconds_before + time.monotonic() - began
 
+    steps = make_steps(model, optimizer, stream, run, schedule.n_steps, resident)
     began = saved_at = time.monotonic()
     diverged, done = False, start
     if not start:
         look(0)
     while done < schedule.n_steps and not diverged:
-        loss = _step(model, optimizer, stream, done, schedule.n_steps, run)
-        losses[done] = loss
-        done += 1
-        look(done)
+        end = min(done + steps.at_once, *(step for step in (*look_at, schedule.n_steps) if step > done))
+        losses[done:end] = steps.take(done, end)
+        fine = (losses[done:end].double() < EXPLODED * math.log(run.model.vocab_size)).tolist()
+        diverged = not all(fine)
+        done = done + fine.index(False) + 1 if diverged else end
+        losses[done:end] = math.nan
+        if done == end:
+            look(done)
         now = time.monotonic()
-        diverged = not loss < EXPLODED * math.log(run.model.vocab_size)
         recent = float(losses[max(0, done - SMOOTHED) : done].mean())
         try:
             on_step(Progress(done, schedule.n_steps, recent, _rate(done - start, schedule, now - began)))
@@ -144,19 +166,16 @@ def train(
     )
 
 
-def _step(model: Transformer, optimizer: Adam, stream: BatchStream, step: int, n_steps: int, run: RunConfig) -> float:
-    """One update; returns its language-model loss, without the auxiliary losses."""
-    training = run.training
-    output = model(*(part.to(model.embedding.weight.device, non_blocking=True) for part in stream.batch(step)))
-    assert output.nll_BT is not None
-    loss = output.nll_BT.mean()
-    auxiliary = training.load_balance_weight * output.load_balance + training.router_z_weight * output.router_z
-    optimizer.zero_grad(set_to_none=True)
-    (loss + auxiliary if run.model.n_experts > 1 else loss).backward()
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, n_steps, training) * group["ratio"]
-    optimizer.clip_and_step(training.gradient_clip)
-    return float(loss.detach())
+def _memory(device: torch.device) -> int:
+    """Bytes of memory that are free on a GPU, or that this machine has."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else memory_bytes()
+
+
+def _device_part(device: torch.device) -> str:
+    """The part of a checkpoint's owner about the device; nothing for the CPU, as in earlier versions."""
+    if device.type == "cpu":
+        return ""
+    return f" {name_of(device).replace(' ', '-')} torch-{torch.__version__}"
 
 
 def _rate(n_steps: int, schedule: Plan, seconds: float) -> float:

@@ -26,18 +26,22 @@ AVERAGE = "exp_avg"  # Adam's first moment, and Muon's only one
 class Adam(torch.optim.AdamW):
     """torch's AdamW with the same state; a `native` step is one pass of the kernels over float32 weights on the CPU.
 
-    With `training.muon_rate` Muon updates the matrices of attention.
+    With `training.muon_rate` Muon updates the matrices of attention. With `capturable` the rates and the numbers of
+    steps are tensors beside the weights, so that a CUDA graph can hold a step.
     """
 
-    def __init__(self, model: nn.Module, training: TrainingConfig, native: bool) -> None:
+    def __init__(self, model: nn.Module, training: TrainingConfig, native: bool, capturable: bool = False) -> None:
         groups: dict[str, list[Tensor]] = {"others": [], "router": [], "muon": []}
         for name, weight in model.named_parameters():
             of_attention = training.muon_rate and ".attention." in name and weight.ndim == 2
             groups["router" if ".router." in name else "muon" if of_attention else "others"].append(weight)
         ratios = {"router": training.router_rate, "muon": (training.muon_rate or 0) / training.learning_rate}
+        device = next(model.parameters()).device
+        rates = {"lr": torch.tensor(training.learning_rate, device=device)} if capturable else {}
         super().__init__(
             [
                 {"params": weights, "ratio": ratios.get(kind, 1.0), "muon": kind == "muon"}
+                | {name: rate.clone() for name, rate in rates.items()}
                 for kind, weights in groups.items()
             ],
             lr=training.learning_rate,
@@ -45,11 +49,20 @@ class Adam(torch.optim.AdamW):
             eps=training.epsilon,
             weight_decay=training.weight_decay / training.learning_rate,
             fused=True,
+            capturable=capturable,
         )
         for group in self.param_groups:
             if group["muon"]:
                 group["weight_decay"] = training.weight_decay / (training.muon_rate or 1)
         self.native, self.in_huge_pages = native, False
+
+    def set_rate(self, rate: float | Tensor) -> None:
+        """Set the learning rate of every group, in proportion."""
+        for group in self.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].copy_(rate * group["ratio"])
+            else:
+                group["lr"] = rate * group["ratio"]
 
     def clip_and_step(self, max_norm: float) -> None:
         """Scale the gradients down to a norm of at most `max_norm`, then update the weights."""
@@ -89,7 +102,11 @@ class Adam(torch.optim.AdamW):
                 weight.grad = None
             updates = torch.split(orthogonalized(torch.cat(directions), self.native), [len(one) for one in directions])
             for weight, update in zip(weights, updates, strict=True):
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.flatten(0, 1), alpha=group["lr"])
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                if isinstance(group["lr"], Tensor):
+                    weight.sub_(group["lr"] * update.flatten(0, 1))
+                else:
+                    weight.sub_(update.flatten(0, 1), alpha=group["lr"])
 
     def _native_step(self, group: dict[str, Any], shrink: float) -> None:
         weights = [weight for weight in group["params"] if weight.grad is not None]
@@ -142,9 +159,11 @@ def _sizes(weights: list[Tensor]) -> list[int]:
     return [weight.numel() for weight in weights]
 
 
-def make_optimizer(model: nn.Module, training: TrainingConfig, *, native: bool = False) -> Adam:
+def make_optimizer(
+    model: nn.Module, training: TrainingConfig, *, native: bool = False, capturable: bool = False
+) -> Adam:
     """The optimiser of a run over all weights; `native` requires float32 weights on the CPU and the native back end."""
-    return Adam(model, training, native)
+    return Adam(model, training, native, capturable)
 
 
 def learning_rate(step: int, n_steps: int, training: TrainingConfig) -> float:

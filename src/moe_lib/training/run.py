@@ -18,6 +18,7 @@ from moe_lib.data import TokenCorpus
 from moe_lib.data.facts import World
 from moe_lib.ledger import Row
 from moe_lib.model import Transformer
+from moe_lib.model.backends import name_of
 from moe_lib.training.dynamics import dynamics
 from moe_lib.training.folder import save_run
 from moe_lib.training.loop import Progress, Trained, train
@@ -81,6 +82,7 @@ def make_row(run: RunConfig, corpus: TokenCorpus, trained: Trained, evaluation: 
         **evaluation,
         "backend": trained.model.backend,
         "tokens_per_second": None if math.isnan(speed) else round(speed, 1),
+        "device": name_of(trained.model.embedding.weight.device),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("moe-lib", "torch", "numpy", "tokenizers")}
         | {"python": platform.python_version(), "machine": platform.machine()},
