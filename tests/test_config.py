@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_lib.config import Config, ModelConfig, RunConfig, TrainingConfig, experts_for_sparsity, read_yaml
+from moe_lib.config import (
+    Config,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    experts_for_sparsity,
+    read_yaml,
+    with_settings,
+)
 from moe_lib.errors import InputError
 from moe_lib.sweeps.grid import SweepConfig
 
@@ -147,3 +155,20 @@ def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
         stream.truncate(2**40)
     with pytest.raises(InputError, match=r"file\.yaml: is larger than 16 MiB"):
         RunConfig.from_yaml(tmp_path / "file.yaml")
+
+
+def test_settings_replace_fields_and_leave_the_rest() -> None:
+    fields = {"model": {"d_model": 8}, "training": {"flops": 1e9}}
+    changed = with_settings(fields, ["training.learning_rate=3e-3", "training.flops = 2e9", "corpus=embedded"])
+    assert changed["training"] == {"flops": 2e9, "learning_rate": 3e-3}
+    assert changed["model"] == {"d_model": 8}
+    assert changed["corpus"] == "embedded"
+    assert fields["training"] == {"flops": 1e9}
+
+
+@pytest.mark.parametrize(
+    "settings", [["training.flops"], ["=1"], ["a..b=1"], ["a="], ["a=1", "a=2"], ["model.d_model.x=1"], ["a=[1"]]
+)
+def test_other_settings_are_refused_in_a_sentence(settings: list[str]) -> None:
+    with pytest.raises(InputError, match=r"^set = "):
+        with_settings({"model": {"d_model": 8}}, settings)

@@ -7,10 +7,12 @@ Never change a default once a ledger has rows: a run's key is the hash of the fi
 defaults. A field added later therefore leaves the older keys unchanged.
 """
 
+import copy
 import hashlib
 import json
 import re
 import reprlib
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +110,31 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise InputError(f"{path}: has to be a mapping of fields to values, such as 'model: ...'")
     return content
+
+
+def with_settings(fields: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Fields with some of them replaced, each by a text such as `training.learning_rate=3e-3`, its value in YAML.
+
+    `InputError` if a text is not of that form, sets a field twice, or its path leads through something that has no
+    fields.
+    """
+    fields, given = copy.deepcopy(fields), set()
+    for text in settings:
+        path, sign, value = (part.strip() for part in text.partition("="))
+        names = path.split(".")
+        if not (sign and value and all(names)) or path in given:
+            raise InputError(f"set = {text!r} has to be FIELD=VALUE, once per field, as training.learning_rate=3e-3")
+        given.add(path)
+        inner = fields
+        for name in names[:-1]:
+            inner = inner.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"set = {text!r}: {name} has no fields")
+        try:
+            inner[names[-1]] = yaml.load(value, _Loader)
+        except (yaml.YAMLError, ValueError) as error:
+            raise InputError(f"set = {text!r}: the value is not YAML ({' '.join(str(error).split())})") from None
+    return fields
 
 
 def _first_sentence(error: ValidationError) -> str:

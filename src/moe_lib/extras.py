@@ -13,6 +13,8 @@ EXTRAS = {
     "eval": ("lm_eval",),
     "redpajama": ("datasets",),
     "slurm": ("submitit",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
 }
 
 

@@ -1,6 +1,7 @@
 """Export: `transformers` computes with our weights what we compute, and back."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from moe_lib.config import ModelConfig, RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
+from moe_lib.ledger import Ledger, Row
 from moe_lib.model import Transformer, build_model
 from moe_lib.model.huggingface import from_huggingface, to_huggingface
 from moe_lib.training.export import export_run, import_model
@@ -140,3 +142,21 @@ def test_another_architecture_is_refused(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(InputError, match="model_type = 'llama' has to be 'olmoe'"):
         import_model(tmp_path)
+
+
+def test_the_model_card_says_what_the_run_is_and_what_the_ledger_knows(
+    run: Path, small_run: RunConfig, make_row: Callable[..., Row], tmp_path: Path
+) -> None:
+    export_run(run, tmp_path / "without", Ledger(tmp_path / "runs.jsonl"))
+    card = (tmp_path / "without" / "README.md").read_text()
+    assert f"# Run {small_run.key}" in card
+    assert "4 per layer, 1 per token: sparsity 0.75" in card
+    assert "found no row of the run" in card
+    probes = {"cloze": {"names": {"n": 7, "nll": 2.0, "accuracy": 0.5, "n_too_long": 0}}}
+    about = {"epochs": 0.25, "corpus_digest": "abc", "bits_per_byte": 1.25, "probes": probes}
+    Ledger(tmp_path / "runs.jsonl").append(make_row(small_run, **about))
+    export_run(run, tmp_path / "with", Ledger(tmp_path / "runs.jsonl"))
+    card = (tmp_path / "with" / "README.md").read_text()
+    assert "Held-out loss 3.5000 ± 0.0100 nats per token, 1.2500 bits per byte." in card
+    assert "| cloze: names | 7 | 0.500 | 2.000 |" in card
+    assert "read 0.25 times" in card

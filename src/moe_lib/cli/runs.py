@@ -44,6 +44,10 @@ def train(
         str | None, typer.Option(help="How the model is computed: native (default if it builds), grouped_mm, loop.")
     ] = None,
     checkpoint_seconds: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Replace a field of the run: training.learning_rate=3e-3.")
+    ] = None,
+    log: Annotated[str | None, typer.Option(help="Log progress to tensorboard or wandb too.")] = None,
 ) -> None:
     """Train one run, evaluate it, and write its row to the ledger; repeated, the command resumes where it stopped.
 
@@ -51,21 +55,29 @@ def train(
     """
     require_extra("train", "moe-lib train")
     from moe_lib.cli.live import one_run
-    from moe_lib.config import RunConfig
+    from moe_lib.config import RunConfig, read_yaml, with_settings
     from moe_lib.errors import InputError
     from moe_lib.evaluation import evaluate
     from moe_lib.ledger import Ledger
-    from moe_lib.training import execute, own_folder, require_outside
+    from moe_lib.training import Progress, execute, own_folder, require_outside
+    from moe_lib.training.loggers import open_logger
 
     if not checkpoint_seconds >= 0:
         raise InputError(f"checkpoint-seconds = {checkpoint_seconds:g} has to be at least 0")
     console = plain_console()
-    run, rows = RunConfig.from_yaml(file), Ledger(ledger)
+    run, rows = RunConfig(**with_settings(read_yaml(file), set_ or [])), Ledger(ledger)
     require_outside(out, ledger, "ledger")
     corpus = _corpora([run], console)[run.corpus, run.model.vocab_size]
     rows.require_writable()
     with own_folder(out, run):
-        with one_run(console, run) as on_step:
+        logger = open_logger(log, run, out) if log else None
+        with one_run(console, run) as show:
+
+            def on_step(progress: Progress) -> None:
+                show(progress)
+                if logger:
+                    logger.step(progress)
+
             row = execute(
                 run,
                 corpus,
@@ -76,6 +88,8 @@ def train(
                 on_step=on_step,
             )
         new = rows.append(row)
+        if logger:
+            logger.end(row)
     loss = f"loss {row['loss']:.4f} ± {row['loss_standard_error']:.4f} nats per token" if "loss" in row else ""
     console.print(f"{row['status']}: {loss}")
     console.print(f"row {run.key} {'was written to' if new else 'is already in'} {ledger}; weights in {out}")
@@ -149,6 +163,7 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a trained run; for olmo-core, the run in YAML.")],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     to: Annotated[str, typer.Option(help="The format: hf, olmo-core, or run, which brings olmo-core's back.")] = "hf",
+    ledger: Annotated[Path, typer.Option(help="The ledger with the run's row, for the model card of hf.")] = OWN_LEDGER,
 ) -> None:
     """Write a run for another library: a trained one for Hugging Face, or one to train with OLMo-core on many devices.
 

@@ -8,18 +8,22 @@ from pathlib import Path
 
 from moe_lib.errors import InputError
 from moe_lib.files import is_temporary_of, remove_temporaries, sha256_of, sync_folder, whole_file
+from moe_lib.ledger import Ledger
 from moe_lib.model import Transformer
 from moe_lib.model.huggingface import from_huggingface, to_huggingface
 from moe_lib.reading import read_json
 from moe_lib.training.folder import load_run, load_tensors, load_tokenizer, save_tensors
+from moe_lib.training.model_card import model_card
 
 ABOUT = "moe-lib-export.json"  # whose export a folder is, and the digest of each file
 TEMPORARY = r"export|moe-lib-export\.json"
-FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json")
+CARD = "README.md"
+FILES = ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", CARD)
 
 
-def export_run(run: Path, out: Path) -> None:
-    """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them.
+def export_run(run: Path, out: Path, ledger: Ledger | None = None) -> None:
+    """Write config, weights and tokenizer of a run so that `AutoModelForCausalLM.from_pretrained(out)` loads them, and
+    a model card with the results that a ledger has of it.
 
     Raises `InputError` unless `out` is new, empty, or an earlier export of the same run that nobody changed.
     """
@@ -28,6 +32,7 @@ def export_run(run: Path, out: Path) -> None:
     configuration, model = load_run(run)
     config, tensors = to_huggingface(model)
     tokenizer = load_tokenizer(run)
+    row = next(iter(ledger.select([configuration.key])), None) if ledger else None
     _require_own(out, configuration.key)
     new, staged = not out.exists(), out / f".export.{os.getpid()}.tmp"
     try:
@@ -38,7 +43,11 @@ def export_run(run: Path, out: Path) -> None:
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": config["max_position_embeddings"],
         }
-        texts = {"config.json": json.dumps(config, indent=2), "tokenizer.json": tokenizer.to_str()}
+        texts = {
+            "config.json": json.dumps(config, indent=2),
+            "tokenizer.json": tokenizer.to_str(),
+            CARD: model_card(configuration, row),
+        }
         for name, text in {**texts, "tokenizer_config.json": json.dumps(about, indent=2)}.items():
             with whole_file(staged / name) as temporary:
                 temporary.write_text(text, encoding="utf-8")
