@@ -29,9 +29,11 @@ def test_a_run_that_stays_on_the_plateau_spends_all_its_steps_there_and_a_diverg
     assert np.isnan(table["steps"].iloc[1])
 
 
-def test_sizes_are_summed_up_by_the_runs_that_left_the_plateau_at_high_rates() -> None:
-    [size] = plateau_by_size(plateau_table([a_run(), a_run(), a_run(rate=1e-4)]), 4e-3, [1e13]).to_dict("records")
-    assert (size["n"], size["median"], size[1e13]) == (2, 20, 0.5)
+def test_sizes_are_summed_up_with_the_runs_that_never_left_the_plateau() -> None:
+    stuck = a_run(curve=CURVE | {"loss": [6.0, 5.0, 5.0, 5.0]})
+    table = plateau_table([a_run(), a_run(), a_run(), stuck, a_run(rate=1e-4)])
+    [size] = plateau_by_size(table, 4e-3, [1e13]).to_dict("records")
+    assert (size["n"], size["never"], size["median"], size["high"], size[1e13]) == (4, 1, 20, np.inf, 0.5)
 
 
 def test_curves_are_those_of_the_runs_asked_for() -> None:

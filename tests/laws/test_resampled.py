@@ -6,7 +6,7 @@ import pytest
 
 from moe_lib.analysis.statements import loss_trend, size_trend
 from moe_lib.laws.basis import feature
-from moe_lib.laws.isoflop import Surface
+from moe_lib.laws.isoflop import Surface, choose_degrees, choose_degrees_of_draws, cross_validate
 from moe_lib.laws.resampled import among_runs, resample_surface, without_effect
 from moe_lib.paper import SPARSITIES
 
@@ -75,3 +75,30 @@ def test_without_an_effect_of_sparsity_total_size_still_rises_with_it() -> None:
         value, low, high = surfaces.interval(lambda surface, of=trend: of(surface, SPARSITIES))  # type: ignore[misc]
         assert value == pytest.approx(0, abs=1e-6)
         assert low < 0 < high
+
+
+def test_degrees_chosen_in_closed_form_are_those_of_leaving_each_cell_out() -> None:
+    table = noisy_runs(0.02)
+    for seed in range(3):
+        some = noisy_runs(0.05, seed).sample(40, random_state=seed)
+        trials = cross_validate(some, folds=len(some))
+        good = trials[trials["within_one_se"]].sort_values(["terms", "mse"])
+        assert choose_degrees(some) == good["degrees"].iloc[0]
+    counts = np.ones((3, len(table)))
+    counts[1, ::2] = 0
+    counts[2, :10] = 3
+    alone = [choose_degrees_of_draws(table, own[None])[0] for own in counts]
+    assert choose_degrees_of_draws(table, counts) == alone
+    assert alone[1] == choose_degrees(table.iloc[1::2])
+
+
+def test_intervals_are_wider_if_degrees_are_chosen_in_each_resample() -> None:
+    table = noisy_runs(0.04)
+    fixed = resample_surface(table, choose_degrees(table), resamples=80)
+    chosen = resample_surface(table, None, resamples=80)
+    assert chosen.fitted.degrees == fixed.fitted.degrees
+    assert len({one.degrees for one in chosen.refits}) > 1
+    widths = [np.log(one.best_size([0.98]).eval("high / low")).iloc[0] for one in (fixed, chosen)]
+    assert widths[1] > widths[0]
+    nothing = without_effect(table.assign(shape=table["N"].round(3).astype(str)), 0.04, None, draws=20)
+    assert len({one.degrees for one in nothing.refits}) > 1

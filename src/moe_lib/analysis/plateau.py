@@ -31,17 +31,26 @@ def plateau_table(rows: list[Row], end: float = END) -> pd.DataFrame:
 
 
 def plateau_by_size(begun: pd.DataFrame, least_rate: float, budgets: Sequence[float]) -> pd.DataFrame:
-    """Of each size in a `plateau_table`: n (runs that left the plateau, with rates from `least_rate`), the median of
-    their steps, their middle 80 % (low, high), and under each budget the median share of all its runs."""
+    """The steps above `end` of each size in a `plateau_table`, over its runs with rates from `least_rate`.
+
+    Columns d_model, n_layers, n (runs), never (those that stayed above), the quantiles low, median and high (10, 50 and
+    90 %), in which these count as infinite, and under each budget the median share of all its runs.
+    """
     rows = []
     for (width, depth), same in begun.groupby(["d_model", "n_layers"]):
-        steps = same.loc[same["learning_rate"] >= least_rate, "steps"].dropna()
+        steps = same.loc[same["learning_rate"] >= least_rate, "steps"]
         if len(steps):
-            low, median, high = steps.quantile([0.1, 0.5, 0.9])
+            low, median, high = steps_quantiles(steps)
             shares = {flops: same.loc[same["flops"] == flops, "share"].median() for flops in budgets}
-            size = {"d_model": width, "n_layers": depth, "n": len(steps)}
+            size = {"d_model": width, "n_layers": depth, "n": len(steps), "never": int(steps.isna().sum())}
             rows.append(size | {"low": low, "median": median, "high": high} | shares)
     return pd.DataFrame(rows)
+
+
+def steps_quantiles(steps: "pd.Series[float]") -> tuple[float, float, float]:
+    """The 10, 50 and 90 % quantiles of steps; NaN, a run that never got there, counts as infinite."""
+    low, median, high = steps.fillna(np.inf).quantile([0.1, 0.5, 0.9], interpolation="higher")
+    return low, median, high
 
 
 def curves_of(rows: list[Row], **asked: float) -> dict[float, dict[str, list[float]]]:

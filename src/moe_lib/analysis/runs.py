@@ -45,29 +45,38 @@ def census(ledger: Ledger, selections: Iterable[tuple[Path, tuple[str, ...]]]) -
 
 
 def surface_blocks(sweep: Path) -> tuple[str, ...]:
-    """The blocks of a sweep file that make up its isoFLOP surfaces."""
+    """The blocks of a sweep file that make up its isoFLOP surfaces; `InputError` if it cannot be read."""
     names = {block.name for block in SweepConfig.from_yaml(sweep).blocks}
     return tuple(name for name in SURFACES if name in names)
 
 
-def surface_runs(ledger: Ledger, budget: float | None = None, sweep: Path | None = None) -> pd.DataFrame:
-    """The runs of a grid's isoFLOP surfaces, at one `budget` or all, as a table of `isoflop_runs`, a row per seed.
+def surface_rows(ledger: Ledger, sweep: Path | None = None) -> list[Row]:
+    """The rows of a grid's isoFLOP surfaces (default: the grid of the chapters), diverged runs included.
 
     This is THE selection that surfaces, laws and chapters share. It leaves out tuning, trials and controls.
-    `InputError` if the ledger has none of these runs, or if they read different texts.
+    `InputError` if they read different texts.
     """
     path = sweep or require(GRID, "the selection of our runs")
-    blocks = surface_blocks(path)
-    rows = [
-        row for row in finished(ledger, *blocks, sweep=path) if budget in (None, row["config"]["training"]["flops"])
-    ]
+    rows = finished(ledger, *surface_blocks(path), sweep=path)
     texts = {row.get("corpus_digest") for row in rows}
     if len(texts) > 1:
         raise InputError(f"{ledger.path}: has runs on {len(texts)} different texts, whose losses cannot be compared")
-    table = isoflop_runs(rows)
+    return rows
+
+
+def surface_runs(ledger: Ledger, budget: float | None = None, sweep: Path | None = None) -> pd.DataFrame:
+    """`surface_rows` at one `budget` or all, as a table of `isoflop_runs` with one row per seed.
+
+    `InputError` if the ledger has none of these runs, or if they read different texts.
+    """
+    path = sweep or require(GRID, "the selection of our runs")
+    table = isoflop_runs(surface_rows(ledger, path))
+    if not table.empty and budget is not None:
+        table = table[table["C"] == budget].reset_index(drop=True)
     if table.empty:
         at = "" if budget is None else f" at {budget:g} FLOPs"
-        raise InputError(f"{ledger.path}: has no finished runs of the blocks {', '.join(blocks)} of {path.name}{at}")
+        blocks = ", ".join(surface_blocks(path))
+        raise InputError(f"{ledger.path}: has no finished runs of the blocks {blocks} of {path.name}{at}")
     return table
 
 

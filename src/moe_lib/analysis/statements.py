@@ -81,9 +81,9 @@ def judge(
 ) -> pd.DataFrame:
     """Each statement of Section 2 at one budget, from its surfaces in N and in N_a.
 
-    Without sizes, the statements about fixed N are left out. Columns statement, source, value, low, high (95 %), unit,
-    and shows: `yes` means that the whole interval has the paper's sign, `no` that it has the other sign, `undecided`
-    that it includes zero.
+    Without sizes, the statements about fixed N are left out. Columns statement, source, sign (1 or -1, as claimed),
+    value, low, high (95 %), unit, and shows: `yes` means that the whole interval has the paper's sign, `no` that it has
+    the other sign, `undecided` that it includes zero.
     """
     rows = []
     for statement in SECTION_2:
@@ -94,8 +94,8 @@ def judge(
         value, low, high = surface.interval(lambda one, of=statement.number, at=along: of(one, at))  # type: ignore[misc]
         least, most = sorted((statement.sign * low, statement.sign * high))
         shows = "yes" if least > 0 else "no" if most < 0 else "undecided"
-        rows.append({"statement": statement.text, "source": statement.source, "value": value, "low": low, "high": high,
-                     "unit": statement.unit, "shows": shows})  # fmt: skip
+        named = {"statement": statement.text, "source": statement.source, "sign": statement.sign}
+        rows.append(named | {"value": value, "low": low, "high": high, "unit": statement.unit, "shows": shows})
     return pd.DataFrame(rows)
 
 

@@ -86,3 +86,20 @@ def by_variant(table: pd.DataFrame) -> pd.DataFrame:
         copy_share=("copy_share", "median"),
     )
     return found.replace({"copy_share": {np.inf: np.nan}}).reset_index()
+
+
+def transition_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """At which share of their steps the runs of a `transition_table` had each transition: a row per recipe and budget.
+
+    Columns recipe, C, n (runs), and for `bigram` and `copy` the median and the ninetieth percentile of the share, in
+    which a transition that never came counts as later than all others (infinite), and `never`, the number of those.
+    """
+    rows = []
+    for (recipe, flops), own in table.groupby(["recipe", "C"], sort=False) if len(table) else ():
+        found: dict[str, Any] = {"recipe": recipe, "C": flops, "n": len(own)}
+        for name in ("bigram", "copy"):
+            shares = own[f"{name}_share"].fillna(np.inf)
+            median, late = shares.quantile([0.5, 0.9], interpolation="higher")
+            found |= {f"{name}_median": median, f"{name}_late": late, f"{name}_never": int(np.isinf(shares).sum())}
+        rows.append(found)
+    return pd.DataFrame(rows)

@@ -92,7 +92,10 @@ class Runs:
         complete = complete_budgets(self.table)
         means = {name: (name, "mean") for name in ("N", "Na", "D", "L", *SIZE_COLUMNS)}
         cells = self.table.groupby(CELL, as_index=False).agg(**means, n=("L", "size"))
-        return {flops: cells[cells["C"] == flops].reset_index(drop=True) for flops in sorted(complete)}
+        return {
+            flops: cells[(cells["C"] == flops) & cells["S"].isin(own["S"])].reset_index(drop=True)
+            for flops, own in sorted(complete.items())
+        }
 
     @property
     def budgets(self) -> list[float]:

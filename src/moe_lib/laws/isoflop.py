@@ -114,10 +114,46 @@ def cross_validate(table: Columns, size: Size = "N", folds: int = 10, seed: int 
 def choose_degrees(table: Columns, size: Size = "N") -> Degrees:
     """The triple of fewest terms within one standard error of the best, each run (or cell) left out once; of several,
     the one with the lowest error."""
-    trials = cross_validate(table, size, folds=len(table["L"]))
-    good = trials[trials["within_one_se"]].sort_values(["terms", "mse"])
-    chosen: Degrees = good["degrees"].iloc[0]
+    [chosen] = choose_degrees_of_draws(table, np.ones((1, len(table["L"]))), size)
     return chosen
+
+
+def choose_degrees_of_draws(
+    table: Columns, counts: Array, size: Size = "N", losses: Array | None = None
+) -> list[Degrees]:
+    """`choose_degrees` for draws of one table: its rows as often as `counts` says, with other `losses` if given.
+
+    Both are `[draws, rows]`. A row is left out with all its copies. One QR for all draws gives each left-out error in
+    closed form, the residual over one minus the leverage.
+    """
+    n, s, y = _features(table, size)
+    root = np.sqrt(np.asarray(counts, dtype=np.float64))
+    y = root * (y if losses is None else losses)
+    powers = [((x - x.mean()) / (x.std() or 1))[:, None] ** np.arange(5) for x in (n, s, n * s)]
+    distinct, total = (root > 0).sum(axis=1), (root**2).sum(axis=1)
+    triples = [degrees for degrees in product(range(5), repeat=3) if sum(degrees) + 1 < distinct.max()]
+    mse, variance = np.full((2, len(root), len(triples)), np.inf)
+    for place, degrees in enumerate(triples):
+        x = np.hstack([np.ones((len(n), 1)), *(x[:, 1 : k + 1] for x, k in zip(powers, degrees, strict=True))])
+        q, r = np.linalg.qr(root[..., None] * x)
+        size_of = np.abs(np.diagonal(r, axis1=1, axis2=2))
+        q = q * (size_of > 1e-9 * size_of.max(axis=1, keepdims=True))[:, None]  # a column that others span adds nothing
+        residual = y - (q @ (q.transpose(0, 2, 1) @ y[..., None]))[..., 0]
+        rest = 1 - (q**2).sum(axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.where(root > 0, (residual / rest / root) ** 2, 0)
+        errors[(rest < 1e-9) & (root > 0)] = np.inf  # left out, this row is not predicted
+        with np.errstate(invalid="ignore"):
+            mean = (root**2 * errors).sum(axis=1) / total
+            spread = (root**2 * (errors - mean[:, None]) ** 2).sum(axis=1) / (total - 1)
+        known = np.isfinite(mean) & (sum(degrees) + 1 < distinct)
+        mse[known, place], variance[known, place] = mean[known], spread[known]
+    best = mse.argmin(axis=1)[:, None]
+    limit = np.take_along_axis(mse, best, 1) + np.sqrt(np.take_along_axis(variance, best, 1) / total[:, None])
+    terms = np.array([sum(degrees) for degrees in triples])
+    order = np.where(mse <= limit, terms, np.inf)
+    order = np.where(order == order.min(axis=1, keepdims=True), mse, np.inf)
+    return [triples[place] for place in order.argmin(axis=1)]
 
 
 def random_refits(

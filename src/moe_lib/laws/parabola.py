@@ -1,6 +1,6 @@
 """A separate parabola of the loss in log size for each sparsity and budget (Section D.4)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,30 +18,34 @@ def parabolas(
     resamples: int = 200,
     level: float = 0.95,
     seed: int = 0,
-    noise: float | None = None,
+    noise: Any = None,
 ) -> pd.DataFrame:
     """A separate parabola of the loss in log size for each (S, C), as in D.4; one row each.
 
     Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats per squared e-fold), percentile intervals
     over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of
     resamples with a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
-    extrapolation. If the `noise` is given (standard deviation of a loss about its parabola, nats), a resample keeps all
-    sizes and draws losses about the parabola, because resampling a few sizes works badly. `InputError` for a group
+    extrapolation. If the `noise` is given (standard deviation of a loss about its parabola, nats; one number, or
+    one per row), a resample keeps all sizes and draws losses about the parabola, because resampling a few sizes works
+    badly. `InputError` for a group
     with fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]
+    table = table.reset_index(drop=True)
+    spread = None if noise is None else pd.Series(np.broadcast_to(noise, len(table)), table.index)
     for labels, group in table.groupby(keys):
         where = dict(zip(keys, labels, strict=True))
         n, y = feature(size, group[size]), group["L"].to_numpy(float)
         if len(np.unique(n)) < 3:
             raise InputError(f"{', '.join(f'{k} = {v:g}' for k, v in where.items())}: a parabola needs three sizes")
         best = vertex_of(n, y)
-        if noise is None:
+        if spread is None:
             resampled = [d for d in rng.integers(0, len(n), (resamples, len(n))) if len(np.unique(n[d])) >= 3]
             vertices = [vertex_of(n[d], y[d]) for d in resampled]
         else:
-            vertices = [vertex_of(n, best.fitted + noise * rng.standard_normal(len(n))) for _ in range(resamples)]
+            own = spread[group.index].to_numpy(float)
+            vertices = [vertex_of(n, best.fitted + own * rng.standard_normal(len(n))) for _ in range(resamples)]
         low, high = interval([(v.at, v.loss) for v in vertices or [best]], level)
         rows.append(
             where

@@ -13,7 +13,7 @@ from scipy.spatial import Delaunay
 
 from moe_lib.laws.basis import Array, feature
 from moe_lib.laws.interval import interval
-from moe_lib.laws.isoflop import Degrees, Size, Surface, fit_surface
+from moe_lib.laws.isoflop import Degrees, Size, Surface, choose_degrees, choose_degrees_of_draws, fit_surface
 from moe_lib.paper import DEGREES
 
 
@@ -55,22 +55,28 @@ class ResampledSurface:
 
 
 def resample_surface(
-    table: pd.DataFrame, degrees: Degrees = DEGREES, size: Size = "N", resamples: int = 400, seed: int = 0
+    table: pd.DataFrame, degrees: Degrees | None = DEGREES, size: Size = "N", resamples: int = 400, seed: int = 0
 ) -> ResampledSurface:
-    """Fit Eq. 8 to the runs of one budget (columns N or Na, S, L), and again to cells drawn with replacement."""
+    """Fit Eq. 8 to the runs of one budget (columns N or Na, S, L), and again to cells drawn with replacement.
+
+    Without degrees, they are chosen as `choose_degrees` does, and again in each resample: intervals then include it.
+    """
     rng = np.random.default_rng(seed)
     cells = [np.asarray(rows) for rows in table.groupby([size, "S"]).indices.values()]
-    refits = []
-    for _ in range(resamples):
-        resample = np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))])
-        refits.append(fit_surface(table.iloc[resample], degrees, size))
-    return ResampledSurface(fit_surface(table, degrees, size), tuple(refits))
+    drawn = [np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))]) for _ in range(resamples)]
+    if degrees is None:
+        counts = np.stack([np.bincount(rows, minlength=len(table)) for rows in drawn])
+        chosen = choose_degrees_of_draws(table, counts, size)
+    else:
+        chosen = [degrees] * resamples
+    refits = (fit_surface(table.iloc[rows], own, size) for rows, own in zip(drawn, chosen, strict=True))
+    return ResampledSurface(fit_surface(table, degrees or choose_degrees(table, size), size), tuple(refits))
 
 
 def without_effect(
     table: pd.DataFrame,
     noise: Any,
-    degrees: Degrees = DEGREES,
+    degrees: Degrees | None = DEGREES,
     size: Size = "N",
     draws: int = 400,
     seed: int = 0,
@@ -79,14 +85,17 @@ def without_effect(
 
     A shape's loss is its mean over all sparsities; each draw adds `noise` (standard deviation, nats; one number, or
     one per row). At a fixed budget sparse models of one shape have more parameters, so some statements about N hold
-    even here.
+    even here. Without degrees, they are chosen for each draw, and those of the surface on the losses as they are.
     """
     rng = np.random.default_rng(seed)
     flat = table.assign(L=table.groupby("shape")["L"].transform("mean"))
-    tables = (flat.assign(L=flat["L"] + noise * rng.standard_normal(len(flat))) for _ in range(draws))
-    return ResampledSurface(
-        fit_surface(flat, degrees, size), tuple(fit_surface(table, degrees, size) for table in tables)
-    )
+    losses = np.stack([flat["L"] + noise * rng.standard_normal(len(flat)) for _ in range(draws)])
+    if degrees is None:
+        chosen = choose_degrees_of_draws(table, np.ones_like(losses), size, losses)
+    else:
+        chosen = [degrees] * draws
+    refits = (fit_surface(flat.assign(L=own), its, size) for own, its in zip(losses, chosen, strict=True))
+    return ResampledSurface(fit_surface(flat, degrees or choose_degrees(table, size), size), tuple(refits))
 
 
 def among_runs(table: pd.DataFrame, n_params: Any, sparsity: Any, size: Size = "N") -> Array:
