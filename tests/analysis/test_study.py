@@ -9,7 +9,7 @@ import pytest
 from moe_lib.analysis.budgets import complete_budgets, compute_multiples, gains_by_budget, progress
 from moe_lib.analysis.noise import noise_by_size, noise_of
 from moe_lib.analysis.prose import on_prose
-from moe_lib.analysis.routes import EVEN, NOTHING, PROSE, falls_at_every_step, judge_by_routes, listed, verdicts
+from moe_lib.analysis.routes import EVEN, NOTHING, PROSE, falls_at_every_step, holding, judge_by_routes, listed
 from moe_lib.analysis.runs import isoflop_runs
 from moe_lib.analysis.study import Study, studies, surface_quality
 from moe_lib.analysis.transitions import transition_shares, transition_table
@@ -57,7 +57,7 @@ def test_with_a_third_of_the_cells_missing_no_budget_is_judged_and_nothing_fails
     )
     assert few.cells == {}
     assert surface_quality(few).empty
-    assert verdicts(judge_by_routes(few, draws=4)).empty
+    assert holding(judge_by_routes(few, draws=4)).empty
     assert falls_at_every_step(few, draws=4).empty
 
 
@@ -75,7 +75,7 @@ def test_a_sparsity_joins_a_complete_budget_with_its_fifth_size(surfaces: Rows) 
 def test_every_route_finds_what_the_law_says_and_the_null_model_does_not(surfaces: Rows) -> None:
     found = judge_by_routes(study([row for row in surfaces if budget_of(row) == LOWEST]), draws=25)
     assert set(found["route"]) > {EVEN, PROSE, NOTHING}
-    table = verdicts(found).set_index("statement")
+    table = holding(found).set_index("statement")
     assert bool(table.loc["L* falls with S", "evidence"])
     assert bool(table.loc["N* rises with S", "holds"])
     assert bool(table.loc["N* rises with S", "trivial"])
@@ -86,7 +86,7 @@ def test_without_effect_of_sparsity_nothing_is_evidence(surfaces: Rows) -> None:
     flat = [row | {"loss": float(3 + 0.1 * np.log(row["n_params_active"] / 1e5) ** 2)} for row in surfaces]
     rng = np.random.default_rng(0)
     flat = [row | {"loss": row["loss"] + 0.004 * rng.standard_normal()} for row in flat if budget_of(row) == LOWEST]
-    table = verdicts(judge_by_routes(study([row | {"slices": {}} for row in flat]), draws=25)).set_index("statement")
+    table = holding(judge_by_routes(study([row | {"slices": {}} for row in flat]), draws=25)).set_index("statement")
     assert not table.loc["L* falls with S", "holds"]
     assert not table["evidence"].any()
 

@@ -28,3 +28,16 @@ def test_recall_shows_both_names_and_what_the_right_one_saves() -> None:
     low, high = container.lines[2][0].get_segments()[1][:, 1]
     assert high - low == pytest.approx(2 * 0.2)
     assert [label.get_text() for label in nats.get_xticklabels()] == ["1", "64"]
+
+
+def test_answers_are_shown_with_chance_and_those_above_it_are_marked() -> None:
+    table = pd.DataFrame(
+        {"question": ["town", "trade"], "n": [40, 400], "accuracy": [0.3, 0.4], "low": [0.2, 0.35], "high": [0.4, 0.45],
+         "untrained": [0.2, 0.25], "chance": 0.25}
+    )  # fmt: skip
+    (axes,) = figures.answered(table).axes
+    intervals = [line for line in axes.lines if line.get_lw() == 1.6]
+    assert [tuple(line.get_xdata()) for line in intervals] == [(0.2, 0.4), (0.35, 0.45)]
+    assert [line.get_color() for line in intervals] == [figures.INK, figures.ACCENT]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["town (40)", "trade (400)"]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"] == [0.25, 0.25]

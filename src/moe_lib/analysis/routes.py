@@ -43,8 +43,8 @@ def judge_by_routes(study: Study, draws: int = DRAWS) -> pd.DataFrame:
         pairs[NOTHING] = total, active
         sizes = sizes_among(cells, chosen[0])
         for route, pair in pairs.items():
-            named = {"recipe": study.recipe, "C": flops, "route": route}
-            tables.append(judge(*pair, sparsities, sizes).assign(**named))
+            table = judge(*pair, sparsities, sizes)
+            tables.append(table.assign(recipe=study.recipe, C=flops, route=route))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*KEYS, "route", "shows"])
 
 
@@ -65,7 +65,7 @@ def falls_at_every_step(study: Study, draws: int = DRAWS) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def verdicts(judged: pd.DataFrame) -> pd.DataFrame:
+def holding(judged: pd.DataFrame) -> pd.DataFrame:
     """What `judge_by_routes` comes to: a row per recipe, budget and statement.
 
     Columns holds (`yes` by every route), trivial (`yes` too if sparsity did nothing) and evidence (holds, and is not

@@ -85,7 +85,7 @@ def surface_quality(study: Study) -> pd.DataFrame:
                 {
                     "recipe": study.recipe, "C": flops, "size": size, "cells": len(cells), "degrees": degrees,
                     "rmse": found["mse"][degrees] ** 0.5, "paper": found["mse"][DEGREES] ** 0.5,
-                    "place": found.index.get_loc(DEGREES) + 1, "within": found["within_one_se"][DEGREES],
+                    "place": list(found.index).index(DEGREES) + 1, "within": found["within_one_se"][DEGREES],
                     "noise": float(np.sqrt((cells["noise"] ** 2 / cells["n"]).mean())),
                 }
             )  # fmt: skip

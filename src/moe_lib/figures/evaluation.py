@@ -61,3 +61,25 @@ def recall(table: pd.DataFrame) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("times injected in training")
     return figure
+
+
+def answered(table: pd.DataFrame) -> Figure:
+    """The share of right answers of each question with its 95 % interval, beside chance and the untrained model.
+
+    `table` is that of `analysis.questions.answers`; an interval wholly above chance is drawn in the accent's colour.
+    """
+    figure, axes = new_figure("full", height=0.9 + 0.31 * len(table))
+    for place, row in enumerate(table.to_dict("records")):
+        colour = ACCENT if row["low"] > row["chance"] else INK
+        axes.plot([row["low"], row["high"]], [-place] * 2, color=colour, lw=1.6)
+        axes.plot(row["accuracy"], -place, "o", color=colour, ms=6, label=None if place else "trained")
+        axes.plot(row["untrained"], -place, "o", color=MUTED, mfc="white", ms=5, label=None if place else "untrained")
+        axes.plot(row["chance"], -place, "|", color=MUTED, ms=15, mew=2, label=None if place else "chance")
+    labels = [f"{row['question']} ({row['n']:.0f})" for row in table.to_dict("records")]
+    axes.set_yticks([-place for place in range(len(table))], labels, fontsize=10.5)
+    axes.set(xlim=(0, 1), ylim=(0.6 - len(table), 0.6))
+    axes.set_xlabel("share right (number of questions)", fontsize=11.5)
+    axes.tick_params(axis="x", labelsize=11)
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=11)
+    return figure

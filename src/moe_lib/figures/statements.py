@@ -30,7 +30,7 @@ def forest(judged: pd.DataFrame, nothing: str) -> Figure:
     `judged` is a table of `judge_by_routes` with the column `sign`; the shaded side is the claimed one. The route
     `nothing` is drawn hollow: an interval there that is wholly on the shaded side makes the statement trivial.
     """
-    groups = list(judged.groupby(["recipe", "C"], sort=False).groups)
+    groups = _groups(judged)
     routes, statements = list(judged["route"].unique()), list(judged["statement"].unique())
     rows = -(-len(statements) // 2)
     height = rows * (0.95 + 0.105 * len(groups) * (len(routes) + 1)) + 0.9
@@ -71,12 +71,18 @@ def _interval(axes: Axes, one: dict[str, float], level: float, marker: str, rout
     axes.plot(one["value"], level, marker, color=colour, mfc=fill, ms=5.5, ls="none", label=route, zorder=4)
 
 
+def _groups(table: pd.DataFrame) -> list[tuple[str, float]]:
+    """Each recipe and budget of a table, in its order."""
+    pairs = table[["recipe", "C"]].drop_duplicates().to_numpy()
+    return [(str(recipe), float(flops)) for recipe, flops in pairs]
+
+
 def transition_strip(table: pd.DataFrame) -> Figure:
     """The share of its steps at which each run had its two transitions: a row per recipe and budget.
 
     `table` is a `transition_table`. Runs that never had a transition are at the right edge, with their number.
     """
-    groups = list(table.groupby(["recipe", "C"], sort=False).groups)
+    groups = _groups(table)
     figure, axes = new_figure("full", height=1.5 + 0.8 * len(groups))
     looks = (
         ("bigram_share", "o", INK, "first: from the current token"),

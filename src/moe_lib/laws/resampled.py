@@ -65,7 +65,7 @@ def resample_surface(
     cells = [np.asarray(rows) for rows in table.groupby([size, "S"]).indices.values()]
     drawn = [np.concatenate([cells[i] for i in rng.integers(0, len(cells), len(cells))]) for _ in range(resamples)]
     if degrees is None:
-        counts = np.stack([np.bincount(rows, minlength=len(table)) for rows in drawn])
+        counts = np.stack([np.bincount(rows, minlength=len(table)) for rows in drawn]).astype(np.float64)
         chosen = choose_degrees_of_draws(table, counts, size)
     else:
         chosen = [degrees] * resamples
