@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
-SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "constraints.txt")
+SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "book/where.yml", "constraints.txt")
 
 
 def fingerprint(root: Path = ROOT) -> str:

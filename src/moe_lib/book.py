@@ -174,7 +174,7 @@ def _claim(one: "Judged") -> str:
     asked = [(VOICES[voice], found.of(voice)) for voice in ("law", "runs") if found.of(voice)]
     by_voice = "".join(f"<dt>{name}</dt><dd>{verdict}</dd>" for name, verdict in asked)
     page, _, label = claim.shown.partition("#")
-    link = f' <a href="{page}.html{label and f"#{label}"}">evidence</a>' if page else ""
+    link = f' <a href="{page}.html{label and f"#{label}"}">evidence</a>' if page not in ("", "claims") else ""
     below = " ".join(_badge(name, verdict) for name, verdict in one.rests_on.items())
     return (
         f'<tr id="{claim.id}" class="{_slug(found.verdict)}" data-kind="{html.escape(claim.kind)}" '

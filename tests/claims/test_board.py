@@ -12,6 +12,7 @@ from moe_lib.claims.statement import Claim, read_claims
 from moe_lib.errors import InputError
 from moe_lib.laws.parametric import Law
 from moe_lib.laws.published import ABNAR2025
+from moe_lib.places import place
 
 
 def verdicts(evidence: Evidence, *ids: str) -> dict[str, str]:
@@ -140,4 +141,6 @@ def test_every_claim_names_a_function_and_a_page_of_the_book() -> None:
     for claim in read_claims():
         module, _, name = claim.judge.partition(".")
         assert callable(getattr(import_module(f"moe_lib.claims.{module}"), name)), claim.id
-        assert f"book/{claim.shown}" in chapters.page_names(), claim.id
+        shown = place(claim.shown)
+        assert shown.anchor, claim.id
+        assert f"book/{shown.page}" in chapters.page_names(), claim.id

@@ -25,7 +25,8 @@ class Claim(Config):
 
     `judge` is the function of `moe_lib.claims` that judges it, `module.function`, and `options` are its arguments
     beside the evidence. `rule` is what that function does, in words. `rests_on` are the ids of claims without which it
-    would be empty. `shown` is the page of the book (and its heading) that shows the evidence.
+    would be empty. `shown` is the place in the book that shows the evidence, `page#anchor`, or `claims#c01` if only the
+    grounds on the page of claims do.
     """
 
     id: Annotated[str, Field(pattern=r"^C\d\d$")]

@@ -180,6 +180,13 @@ def random_refits(
     return pd.DataFrame(rows)
 
 
+def predict_held_out(table: Columns, degrees: Degrees = DEGREES, size: Size = "N") -> Array:
+    """The loss of each run (or cell) by the surface of all others, nats `[runs]`."""
+    n, s, y = _features(table, size)
+    x, rows = _design(n, s, degrees), np.arange(len(y))
+    return np.concatenate([y[rows == i] - _held_out(x, y, rows == i, degrees) for i in rows])
+
+
 def _features(table: Columns, size: Size) -> tuple[Array, Array, Array]:
     return feature(size, table[size]), feature("S", table["S"]), np.asarray(table["L"], dtype=np.float64)
 
