@@ -134,15 +134,24 @@ def write_notebook(chapter: Path, folder: Path) -> None:
 
 
 def verify(pages: list[Path]) -> int:
-    """Execute chapters and compare with the record; 1 if any cell differs."""
-    failed = False
+    """Execute chapters, compare with the record, and print a table; 1 if any cell differs."""
+    start = time.perf_counter()
+    rows: list[tuple[str, ...]] = []
     for page in pages:
-        start = time.perf_counter()
-        messages = differences(page, execute(page))
-        verdict = "differs from the record" if messages else "as recorded"
-        print(f"{page.name}: {verdict} ({time.perf_counter() - start:.0f} s)", *messages, sep="\n", flush=True)
-        failed = failed or bool(messages)
-    return int(failed)
+        began = time.perf_counter()
+        notebook = execute(page)
+        messages = differences(page, notebook)
+        print(
+            f"{page.name}: {'differs from the record' if messages else 'as recorded'}", *messages, sep="\n", flush=True
+        )
+        checked = len(checked_cells(notebook))
+        rows.append((page.stem, f"{time.perf_counter() - began:.0f}", str(checked), str(len(messages))))
+    total = [str(sum(int(row[column]) for row in rows)) for column in (2, 3)]
+    rows.append(("all", f"{time.perf_counter() - start:.0f}", *total))
+    print("", f"{'chapter':26}{'seconds':>9}{'checked cells':>15}{'differences':>13}", sep="\n")
+    for name, seconds, checked_now, different in rows:
+        print(f"{name:26}{seconds:>9}{checked_now:>15}{different:>13}")
+    return int(rows[-1][-1] != "0")
 
 
 def record(pages: list[Path]) -> int:

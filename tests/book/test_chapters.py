@@ -59,6 +59,10 @@ def test_a_page_that_prints_something_else_fails_and_names_chapter_and_cell(
     assert "page.md, checked cell 1" in said
     assert "-42" in said
     assert "+44" in said
+    head, row, total = (line.split() for line in said.splitlines()[-3:])
+    assert head == ["chapter", "seconds", "checked", "cells", "differences"]
+    assert (row[0], *row[2:]) == ("page", "1", "1")
+    assert (total[0], *total[2:]) == ("all", "1", "1")
 
 
 @pytest.mark.parametrize(("recorded", "agrees"), [("42", True), ("43", True), ("44", False), ("forty-two", False)])
