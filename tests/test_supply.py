@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from moe_lib.config import _Loader
 from moe_lib.data import redpajama
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,8 +65,8 @@ def test_actions_are_named_by_commit_and_what_runs_code_may_not_publish(path: Pa
         for step in job["steps"]:
             if "uses" in step:
                 assert re.fullmatch(rf"actions/[a-z-]+@{HEX}{{40}}", step["uses"])
-            else:
-                assert allowed == {"contents": "read"}
+            else:  # a job that may write runs one command on what another job has built
+                assert allowed == {"contents": "read"} or step["run"].startswith("gh release create ")
             if step.get("uses", "").startswith("actions/checkout"):
                 assert step["with"]["persist-credentials"] is False
 
@@ -73,3 +74,28 @@ def test_actions_are_named_by_commit_and_what_runs_code_may_not_publish(path: Pa
 def test_models_and_data_are_named_by_revision() -> None:
     assert re.search(rf"@{HEX}{{40}}/", redpajama.SAMPLE)
     assert re.fullmatch(f"{HEX}{{40}}", redpajama.GPT_NEOX_REVISION)
+
+
+SCRIPTS = [path for folder in ("src", "tools", "experiments") for path in sorted((ROOT / folder).rglob("*.py"))]
+UNSAFE = {  # what runs code that a file contains
+    r"\b(?:import|from) (?:pickle|cPickle|dill|joblib|marshal|shelve)\b": "no pickles",
+    r"\bread_pickle\b|allow_pickle=True|weights_only=False": "no pickles",
+    r"\btorch\.load\((?!.*weights_only=True)": "weights only",
+    r"\byaml\.(?:unsafe_load|full_load|Loader|FullLoader|UnsafeLoader)\b": "the safe loader",
+    r"\byaml\.load\((?!.*(?:_Loader|yaml\.SafeLoader\))\))": "the safe loader",
+}
+
+
+@pytest.mark.parametrize("pattern", UNSAFE)
+def test_no_file_can_bring_code_with_it(pattern: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in SCRIPTS
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(pattern, line)
+    ]
+    assert found == [], UNSAFE[pattern]
+
+
+def test_the_loader_of_yaml_is_a_safe_one() -> None:
+    assert issubclass(_Loader, yaml.SafeLoader)
