@@ -75,7 +75,7 @@
     fields[name] = {...field, box, text, slider, note, value, show};
   }
   const radios = ["train", "serve", "params"].map((kind) => el("input", {type: "radio", name: "plan-bound", value: kind, id: `plan-bound-${kind}`}));
-  const KINDS = {train: "memory to train", serve: "to serve", params: "parameters"};
+  const KINDS = {train: "to train", serve: "to serve", params: "or as N"};
   const kind = () => radios.find((radio) => radio.checked).value;
   const perParam = () => the.bytes[kind() === "serve" ? "weights" : "training"];
   for (const radio of radios) radio.addEventListener("change", () => update());
@@ -172,7 +172,7 @@
       return el("li", {className: binds ? "binds" : "", "data-name": name}, el("span", {}, boundName(name)), el("span", {className: "track"}, bar), el("span", {className: "nats"}, binds ? `${worth(nats)} nats` : "does not bind"));
     })));
     box.append(el("p", {className: "build"}, el("b", {}, "To build: "),
-      `d ${build.d} × ${build.layers} layers, ${build.heads} heads, ` + (build.experts > build.active ? `${build.experts} experts, ${build.active} active` : "dense") +
+      `d ${build.d} × ${build.layers} layers, ${build.heads} head${build.heads > 1 ? "s" : ""}, ` + (build.experts > build.active ? `${build.experts} experts, ${build.active} active` : "dense") +
       `; N = ${short(build.n)}, ${short(build.tokens)} tokens, ${short(found.gpuHours)} GPU-hours`));
     const notes = [
       ...found.outside.map(([name, value, above, limit]) =>
@@ -215,13 +215,13 @@
   root.replaceChildren(
     el("div", {className: "examples"}, el("span", {}, "Try"), ...Object.entries(EXAMPLES).map(([label, words]) => button(label, () => restore(words)))),
     el("div", {className: "inputs"}, fields.flops.box,
-      el("fieldset", {className: "field"}, el("legend", {}, "Largest model"),
+      el("fieldset", {className: "field"}, el("legend", {}, "Memory"),
         el("div", {className: "choices"}, ...radios.map((radio) => el("label", {htmlFor: radio.id}, radio, KINDS[radio.value]))), fields.memory.box, fields.params.box),
       fields.tokens.box, fields.serving.box,
       el("fieldset", {className: "field laws"}, el("legend", {}, "Laws"), ...boxes.map((box) => el("label", {htmlFor: box.id}, box, swatch(box.value), box.value)),
         ...Object.entries(missing).map(([name, why]) => el("p", {className: "hint"}, `${name}: ${why}`)))),
     el("div", {className: "answers"}, alert, lead, chart, cards,
-      el("div", {className: "command"}, el("pre", {tabIndex: 0, "aria-label": "the same on the command line"}, command), button("Copy command", () => copy(command.textContent)), button("Copy link", () => copy(address())), copied)));
+      el("div", {className: "command"}, el("pre", {tabIndex: 0, role: "region", "aria-label": "the same on the command line"}, command), button("Copy command", () => copy(command.textContent)), button("Copy link", () => copy(address())), copied)));
 
   let waiting = 0, round = 0, answers = [];
   const draw = () => {
