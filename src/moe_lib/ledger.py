@@ -12,7 +12,7 @@ import re
 import reprlib
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,22 @@ class Ledger:
             os.close(open_regular(self.path, os.O_RDWR | os.O_CREAT))
         else:
             tempfile.TemporaryFile(dir=self.path.parent).close()
+
+    def require_corpora(self, digests: Mapping[str, str]) -> None:
+        """`InputError` if a run is done on another text: `digests` maps keys of runs to the digests of their corpora.
+
+        A key has one row, so the result of training again could not be recorded. Rows without a digest pass.
+        """
+        rows = [row for row in self._read()[0] if row["key"] in digests]
+        other = [row for row in rows if row.get("corpus_digest", digests[row["key"]]) != digests[row["key"]]]
+        if other:
+            key, corpus = other[0]["key"], other[0]["config"]["corpus"]
+            more = f" and {len(other) - 1} others" * (len(other) > 1)
+            raise InputError(
+                f"{self.path}: has run {key}{more} on another text of corpus = '{corpus}' (digest "
+                f"{other[0]['corpus_digest']!s:.12}, now {digests[key]:.12}), and takes one row per run; give another "
+                "ledger, or prepare the corpus again from the earlier text"
+            )
 
     def table(self) -> pd.DataFrame:
         """The rows as a table, nested fields joined by dots (`model.d_model`)."""

@@ -1,6 +1,7 @@
 """`moe-lib data` and `moe-lib eval` from text to table."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import yaml
 
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus, prepare
+from moe_lib.data.corpus import manifest_path
+from moe_lib.data.recipes import recipe_name
 from moe_lib.evaluation import evaluate
 from moe_lib.model import build_model
 from moe_lib.training import save_run
@@ -100,3 +103,22 @@ def test_wrong_input_ends_with_two_and_one_sentence(moe, trained: Path, argument
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_corpus_that_was_changed_after_training_is_refused(
+    moe_here, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    """Although the tokenizer is the same; another corpus that the user names may have any text."""
+    out = tmp_path / "out"
+    save_run(out, small_run, build_model(small_run.model, seed=0), small_corpus)
+    digests = json.loads((out / "digests.json").read_text())
+    (out / "digests.json").write_text(json.dumps(digests | {"corpus": "0" * 64}))
+    link = tmp_path / "link"
+    link.symlink_to(small_run.corpus)
+    for named in ([], ["--corpus", small_run.corpus], ["--corpus", link]):
+        refused = moe_here("eval", out, *named)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"was changed after {out} was trained on it" in refused.stderr
+    other = manifest_path(recipe_name(str(tmp_path)), small_run.model.vocab_size)
+    shutil.copy(manifest_path(recipe_name(small_run.corpus), small_run.model.vocab_size), other)
+    assert moe_here("eval", out, "--corpus", tmp_path, "--json").returncode == 0

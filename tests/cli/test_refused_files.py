@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,6 +132,17 @@ def test_a_read_only_folder_is_named_before_anything_is_trained(
     finally:
         if os.geteuid() == 0:
             unmount(folder)
+
+
+def test_a_current_folder_that_was_removed_is_a_sentence(case, tmp_path: Path) -> None:
+    gone, out = tmp_path / "gone", case.file.parent / "out"
+    program = "import os; os.rmdir(os.getcwd()); from moe_lib.cli import main; main()"
+    for command in (["eval", out], ["export", out, tmp_path / "hf"]):
+        gone.mkdir()
+        arguments = [sys.executable, "-c", program, *map(str, command)]
+        done = subprocess.run(arguments, cwd=gone, capture_output=True, text=True, check=False)
+        sentence = "moe-lib: the current folder no longer exists; change to another one\n"
+        assert (done.returncode, done.stderr) == (2, sentence)
 
 
 def test_a_folder_below_a_file_is_named(moe_here: Callable, case, tmp_path: Path) -> None:

@@ -37,6 +37,46 @@ def test_training_leaves_weights_tokenizer_and_one_row(
     assert (out / "tokenizer.json").exists()
 
 
+@pytest.fixture
+def done(make_row, small_run: RunConfig, tmp_path: Path) -> Ledger:
+    """A ledger that has the small run, done on another text of its corpus."""
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    ledger.append(make_row(small_run, corpus_digest="0" * 64))
+    return ledger
+
+
+def test_a_run_that_is_done_on_another_text_is_named_before_anything_is_trained(
+    moe_here, run_file: Path, small_run: RunConfig, small_corpus: TokenCorpus, done: Ledger, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    base = yaml.safe_load(run_file.read_text())
+    sweep.write_text(yaml.safe_dump({"base": base, "grid": {"training.seed": [0, 1]}}))
+    out, work = tmp_path / "out", tmp_path / "work"
+    for command in (["train", run_file, "--out", out], ["sweep", sweep, "--work", work], ["sweep", sweep, "--dry-run"]):
+        refused = moe_here(*command, "--ledger", done.path)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert f"{done.path}: has run {small_run.key} on another text of corpus" in refused.stderr
+        assert f"now {small_corpus.digest:.12}" in refused.stderr
+    assert "2 runs, 1 done" in refused.stdout  # the plan is printed all the same
+    assert not out.exists()
+    assert not work.exists()
+    assert len(done.rows()) == 1
+
+
+@pytest.mark.parametrize("digest", ["the same", None])
+def test_a_sweep_of_runs_that_are_done_trains_nothing_and_shows_no_bar(
+    digest: str | None, moe_here, make_row, run_file: Path, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path
+) -> None:
+    """Rows of early versions have no digest."""
+    ledger = Ledger(tmp_path / "runs.jsonl")
+    ledger.append(make_row(small_run, **{"corpus_digest": small_corpus.digest} if digest else {}))
+    run_file.write_text(yaml.safe_dump({"base": yaml.safe_load(run_file.read_text())}))
+    said = moe_here("sweep", run_file, "--ledger", ledger.path, "--work", tmp_path / "work")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.replace("\n", "") == f"1 runs, 1 of them in {ledger.path}"
+    assert len(ledger.rows()) == 1
+
+
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_help_says_which_ledger_an_installed_package_uses(command: str) -> None:
     printed = CliRunner(env={"COLUMNS": "500"}).invoke(app, [command, "--help"]).output

@@ -15,8 +15,10 @@ import yaml
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
+from moe_lib.evaluation import evaluate
 from moe_lib.ledger import Ledger
 from moe_lib.sweeps import Event, run_sweep
+from moe_lib.training import execute, load_run, own_folder
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +97,29 @@ def test_a_run_that_cannot_be_is_named(small_run: RunConfig, tmp_path: Path) -> 
     nowhere = small_run.with_(corpus=str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="nowhere"):
         run_sweep([nowhere], Ledger(tmp_path / "runs.jsonl"), tmp_path / "work")
+
+
+def test_a_corpus_that_is_changed_during_a_sweep_ends_it(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    ledger, work = Ledger(tmp_path / "runs.jsonl"), tmp_path / "work"
+    with pytest.raises(
+        InputError, match=f"was changed after the sweep began .digest 0+, now {small_corpus.digest:.12}"
+    ):
+        run_sweep([small_run], ledger, work, digests={small_run.key: "0" * 64})
+    assert not ledger.path.exists()
+    assert not list(work.iterdir())
+
+
+def test_a_sweep_leaves_the_weights_of_a_run_that_another_command_trains(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    ledger, folder = Ledger(tmp_path / "runs.jsonl"), tmp_path / "work" / small_run.key
+    with own_folder(folder, small_run):
+        execute(small_run, small_corpus, evaluate, folder)
+    assert run_sweep([small_run], ledger, tmp_path / "work", digests={small_run.key: small_corpus.digest}) == []
+    assert [row["key"] for row in ledger.rows()] == [small_run.key]
+    assert load_run(folder)[0] == small_run
 
 
 @pytest.mark.parametrize("n_workers", [0, -1])

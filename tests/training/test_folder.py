@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def test_a_file_in_the_folders_place_is_refused(small_run: RunConfig, tmp_path: 
 
 FOREIGN = (
     *("step-3.txt", "step-00000001.json", "notes.tmp", ".notes.tmp", ".tmpx", "model.safetensors", "tokenizer.json"),
-    *("lock", "run.json", ".git"),
+    *("lock", "run.json", ".git", "sweep", "digests.json"),
 )
 
 
@@ -83,12 +84,12 @@ def test_a_folder_that_is_not_a_runs_is_refused_and_left_as_it_was(
 
 def test_what_a_user_puts_into_a_runs_folder_stays(small_run: RunConfig, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with own_folder(run, small_run):
+    with own_folder(run, small_run, of_sweep=True):
         pass
     mine = {name: b"mine" for name in ("step-3.txt", "step-notes.json", "notes.tmp", ".notes.tmp", ".tmpx", ".x.1.tmp")}
     for name, content in mine.items():
         (run / name).write_bytes(content)
-    with own_folder(run, small_run):
+    with own_folder(run, small_run, of_sweep=True):
         state = checkpoint.State(1, {"losses": torch.zeros(1)}, 0.0)
         for step in (1, 2, 3):
             checkpoint.save(run, "owner", replace(state, step=step))
@@ -97,9 +98,41 @@ def test_what_a_user_puts_into_a_runs_folder_stays(small_run: RunConfig, tmp_pat
     assert contents(run) == mine
 
 
-def test_the_folder_of_a_run_that_is_done_goes(small_run: RunConfig, tmp_path: Path) -> None:
-    with own_folder(tmp_path / "run", small_run):
+def test_the_folder_of_a_sweeps_run_that_is_done_goes(small_run: RunConfig, tmp_path: Path) -> None:
+    with own_folder(tmp_path / "run", small_run, of_sweep=True):
         remove_run(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("made_by_sweep", [False, True])
+def test_a_sweep_leaves_what_another_command_trained(
+    made_by_sweep: bool, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    """`train --out WORK/KEY` in a folder of its own, or in one that a killed sweep left."""
+    if made_by_sweep:
+        with own_folder(tmp_path, small_run, of_sweep=True):
+            pass
+    with own_folder(tmp_path, small_run):
+        save_run(tmp_path, small_run, build_model(small_run.model, seed=0), small_corpus)
+    before = contents(tmp_path)
+    with own_folder(tmp_path, small_run, of_sweep=True):
+        remove_run(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_a_kill_between_a_sweeps_mark_and_its_run_is_resumed_from(small_run: RunConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("lock", "sweep"):
+        (run / name).touch()
+    with own_folder(run, small_run, of_sweep=True):
+        remove_run(run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rejected_run_leaves_no_folder(small_run: RunConfig, tmp_path: Path) -> None:
+    with pytest.raises(InputError), own_folder(tmp_path / "run", small_run, of_sweep=True):
+        raise InputError("rejected")
     assert not list(tmp_path.iterdir())
 
 
@@ -127,7 +160,7 @@ def test_what_was_trained_stays_a_runs_if_its_row_is_refused(small_run: RunConfi
         assert checkpoint.load_newest(run, "owner") is not None
 
 
-@pytest.mark.parametrize("name", ["lock", "run.json", "step-00000001.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["lock", "sweep", "run.json", "step-00000001.json", "digests.json"])
 def test_a_ledger_may_not_take_a_name_that_a_runs_folder_needs(name: str, tmp_path: Path) -> None:
     """The lock in particular: a row would wait for ever for the lock that its own run holds."""
     (tmp_path / "link").symlink_to(tmp_path / "run" / name)
@@ -138,6 +171,8 @@ def test_a_ledger_may_not_take_a_name_that_a_runs_folder_needs(name: str, tmp_pa
 
 
 def test_a_pipe_as_lock_is_refused(small_run: RunConfig, tmp_path: Path) -> None:
+    with own_folder(tmp_path, small_run):
+        (tmp_path / "lock").unlink()
     os.mkfifo(tmp_path / "lock")
     with pytest.raises(InputError, match="lock: has to be a regular file"), own_folder(tmp_path, small_run):
         pass
@@ -187,6 +222,7 @@ def test_weights_of_another_kind_are_refused(
     change: Callable[[torch.Tensor], torch.Tensor], sentence: str, trained: Path
 ) -> None:
     file = trained / "model.safetensors"
+    (trained / "digests.json").unlink()  # as runs of earlier versions
     save_file({name: change(weight).contiguous() for name, weight in load_file(file).items()}, file)
     with pytest.raises(InputError, match=sentence):
         load_run(trained)
@@ -197,3 +233,45 @@ def test_a_damaged_tokenizer_is_a_sentence(text: str, trained: Path) -> None:
     (trained / "tokenizer.json").write_text(text)
     with pytest.raises(InputError, match=r"tokenizer\.json: is not a tokenizer"):
         load_tokenizer(trained)
+
+
+def of_another_seed(folder: Path, run: RunConfig, corpus: TokenCorpus) -> Path:
+    """The folder of the same run from another start."""
+    save_run(folder, run, build_model(run.model, seed=1), corpus)
+    return folder
+
+
+def test_weights_of_another_run_are_refused(
+    trained: Path, small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    other = of_another_seed(tmp_path / "other", small_run, small_corpus)
+    shutil.copy(other / "model.safetensors", trained)
+    with pytest.raises(InputError, match=r"model\.safetensors does not match digests\.json"):
+        load_run(trained)
+
+
+@pytest.mark.parametrize("change", [{"n_heads": 1}, {"rope_base": 1e6}])
+def test_a_configuration_that_was_edited_after_training_is_refused(
+    change: dict[str, float], trained: Path, small_run: RunConfig
+) -> None:
+    """Neither changes a shape, so the weights still fit."""
+    edited = small_run.with_(model=small_run.model.with_(**change))
+    (trained / "run.json").write_text(edited.model_dump_json(indent=2))
+    with pytest.raises(InputError, match=r"run\.json does not match digests\.json"):
+        load_run(trained)
+    (trained / "digests.json").unlink()
+    assert load_run(trained)[0] == edited  # a run of an earlier version
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"corpus": "x", "files": 3}', '{"corpus": "x", "files": {}}'])
+def test_damaged_digests_are_a_sentence(text: str, trained: Path) -> None:
+    (trained / "digests.json").write_text(text)
+    with pytest.raises(InputError, match=r"has a damaged run .*digests\.json"):
+        load_run(trained)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_missing_file_of_a_run_is_named(name: str, trained: Path) -> None:
+    (trained / name).unlink()
+    with pytest.raises(InputError, match=re.escape(f"{trained}: {name} is missing")):
+        load_run(trained)

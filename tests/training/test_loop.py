@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +107,28 @@ def test_every_flipped_bit_of_a_checkpoints_record_is_noticed(
             found = checkpoint.load_newest(begun, owner)
         assert found is not None
         assert found.step == whole.step - 1
+
+
+def test_a_folder_with_the_name_of_a_checkpoints_record_stays(
+    begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
+) -> None:
+    """It is not a checkpoint, however late its step."""
+    for step in (1, 99):
+        (begun / f"step-{step:08d}.json").mkdir()
+    resumed = train(small_run, small_corpus, begun).losses
+    assert torch.equal(resumed, train(small_run, small_corpus).losses)
+    assert all((begun / f"step-{step:08d}.json").is_dir() for step in (1, 99))
+
+
+@pytest.mark.parametrize("suffix", ["json", "safetensors"])
+def test_a_skipped_checkpoint_is_named_by_the_file_that_is_damaged(suffix: str, begun: Path) -> None:
+    marker = max(begun.glob("step-*.json"))
+    owner, damaged = json.loads(marker.read_text())["key"], marker.with_suffix(f".{suffix}")
+    damaged.unlink()
+    os.mkfifo(damaged)
+    sentence = re.escape(f"{damaged}: damaged checkpoint skipped (has to be a regular file)")
+    with pytest.warns(UserWarning, match=f"^{sentence}$"):
+        checkpoint.load_newest(begun, owner)
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"seconds": 1.0}, {"step": 7, "more": 0}])

@@ -4,6 +4,7 @@
 130 interrupted by Ctrl-C, as shells have it. With 2 and 130, one sentence is printed on standard error.
 """
 
+import os
 import sys
 
 import typer
@@ -43,6 +44,7 @@ def _run() -> tuple[int, str | None]:
     """The exit code, and the sentence for standard error."""
     try:
         _require_values(sys.argv[1:])
+        _require_folder()
         code = app(prog_name="moe-lib", standalone_mode=False)
         if code != INTERRUPTED:
             return int(code or 0), None
@@ -55,6 +57,14 @@ def _run() -> tuple[int, str | None]:
     except (KeyboardInterrupt, typer.Abort):
         pass
     return INTERRUPTED, "interrupted; repeat the same command to resume"
+
+
+def _require_folder() -> None:
+    """`InputError` if the current folder was removed; libraries that look for it fail in many ways."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise InputError("the current folder no longer exists; change to another one") from None
 
 
 def _require_values(arguments: list[str]) -> None:

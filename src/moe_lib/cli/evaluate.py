@@ -33,13 +33,14 @@ def evaluate(
     from moe_lib.budget import plan
     from moe_lib.data import open_corpus
     from moe_lib.data.injection import injection
+    from moe_lib.data.recipes import recipe_name
     from moe_lib.evaluation.report import report_of
     from moe_lib.model import build_model
-    from moe_lib.training import load_run, require_tokenizer
+    from moe_lib.training import load_run, require_corpus
 
     run, trained = load_run(folder)
     text = open_corpus(corpus or run.corpus, run.model.vocab_size)
-    require_tokenizer(folder, text)
+    require_corpus(folder, text, own=recipe_name(corpus or run.corpus) == recipe_name(run.corpus))
     untrained = build_model(run.model, run.training.seed, expert_spread=run.training.expert_spread).eval()
     injected = injection(plan(run), text.tokenizer)
     report = report_of(trained, untrained, text, injected.world if injected else None, tasks, rows or None)

@@ -69,6 +69,7 @@ def train(
     require_outside(out, ledger, "ledger")
     corpus = _corpora([run], console)[run.corpus, run.model.vocab_size]
     rows.require_writable()
+    rows.require_corpora({run.key: corpus.digest})
     with own_folder(out, run):
         logger = open_logger(log, run, out) if log else None
         with one_run(console, run) as show:
@@ -136,14 +137,20 @@ def sweep(
             raise InputError("devices plans a dry run on GPUs; give --dry-run too, or leave it out")
         print_gpu_plan(runs, devices, utilisation, console)
         return
+    corpora = _corpora(runs, console, missing_ok=dry_run)
+    plan = forecast(runs, corpora, rows)  # refuses a run that its corpus is too small for, before any starts
+    digests = {run.key: found.digest for run in runs if (found := corpora.get((run.corpus, run.model.vocab_size)))}
     if dry_run:
-        _print_plan(forecast(runs, _corpora(runs, console, missing_ok=True), rows), console)
+        _print_plan(plan, console)
+    rows.require_corpora(digests)
+    if dry_run:
         return
-    forecast(runs, _corpora(runs, console), rows)  # refuses a run that its corpus is too small for, before any starts
     rows.require_writable()
     done = rows.keys()
     waiting = [run for run in runs if run.key not in done]
     console.print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them in {ledger}")
+    if not waiting:
+        return
     lost: list[Event] = []
     with many_runs(console, waiting, len(runs) - len(waiting)) as show:
 
@@ -152,7 +159,7 @@ def sweep(
             if event.kind == "given up":
                 lost.append(event)
 
-        engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event)
+        engines[engine](waiting, rows, work, n_workers=workers, on_event=on_event, digests=digests)
     for event in lost:
         console.print(f"no row for run {event.run.key}: {event.why}; repeat the command to try again", soft_wrap=True)
     if lost:

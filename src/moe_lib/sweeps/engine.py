@@ -10,12 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from moe_lib.config import RunConfig
@@ -60,11 +61,12 @@ def run_sweep(
     *,
     n_workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
+    digests: Mapping[str, str] = MappingProxyType({}),
 ) -> list[RunConfig]:
     """Train the runs that the ledger does not have yet, `n_workers` at a time (default: one per core).
 
     Returns the runs that were given up after their worker died three times. Raises `InputError` if a worker finds its
-    configuration invalid or cannot use a file.
+    configuration invalid or cannot use a file, or a corpus has not the digest that `digests` has for the run's key.
     """
     if n_workers is not None and n_workers < 1:
         raise InputError(f"workers = {n_workers} has to be at least 1")
@@ -76,7 +78,8 @@ def run_sweep(
     try:
         while waiting or jobs:
             while waiting and len(jobs) < (n_workers or os.cpu_count() or 1):
-                jobs.append(_start(waiting.pop(0), ledger, work))
+                run = waiting.pop(0)
+                jobs.append(_start(run, ledger, work, digests.get(run.key)))
             for job in _listen(jobs, on_event):
                 jobs.remove(job)
                 if job.problem:
@@ -98,10 +101,10 @@ def run_sweep(
     return given_up
 
 
-def _start(run: RunConfig, ledger: Ledger, work: Path) -> _Worker:
+def _start(run: RunConfig, ledger: Ledger, work: Path, digest: str | None) -> _Worker:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_work, args=(run, ledger.path, work, theirs, os.getpid()))
+    process = context.Process(target=_work, args=(run, ledger.path, work, digest, theirs, os.getpid()))
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update({name: "1" for name in threads})  # the child reads them when it loads its libraries
     # Ctrl-C reaches every process of a terminal; workers block it, and the engine ends them.
@@ -139,7 +142,7 @@ def _listen(jobs: list[_Worker], on_event: Callable[[Event], None]) -> list[_Wor
     return ended
 
 
-def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engine_pid: int) -> None:
+def _work(run: RunConfig, ledger_path: Path, work: Path, digest: str | None, news: Connection, engine_pid: int) -> None:
     """The main function of a worker: finish one run, and report to the engine."""
     reported = 0.0
 
@@ -152,18 +155,23 @@ def _work(run: RunConfig, ledger_path: Path, work: Path, news: Connection, engin
             news.send((progress.step / progress.n_steps, progress.loss, progress.tokens_per_second))
 
     try:
-        if problem := finish(run, Ledger(ledger_path), work, report):
+        if problem := finish(run, Ledger(ledger_path), work, report, digest):
             news.send(problem)
     except BrokenPipeError:  # the engine is gone
         sys.exit(1)
 
 
 def finish(
-    run: RunConfig, ledger: Ledger, work: Path, on_step: "Callable[[Progress], None]" = lambda progress: None
+    run: RunConfig,
+    ledger: Ledger,
+    work: Path,
+    on_step: "Callable[[Progress], None]" = lambda progress: None,
+    digest: str | None = None,
 ) -> str | None:
     """Train a run on one thread, from its checkpoint if it has one, and append its row to the ledger.
 
-    Returns None, or one sentence that says what is wrong with the run or the machine.
+    `digest` is the one that its corpus has to have; None for any. Returns None, or one sentence that says what is wrong
+    with the run or the machine.
     """
     import torch
 
@@ -175,10 +183,17 @@ def finish(
     torch.set_num_threads(1)
     folder = work / run.key
     try:
-        with own_folder(folder, run):
+        with own_folder(folder, run, of_sweep=True):
             if run.key not in ledger:
                 corpus = open_corpus(run.corpus, run.model.vocab_size)
+                if digest not in (None, corpus.digest):
+                    raise InputError(
+                        f"corpus = '{run.corpus}' was changed after the sweep began (digest {digest:.12}, now "
+                        f"{corpus.digest:.12}); prepare it again from the earlier text"
+                    )
                 ledger.append(execute(run, corpus, evaluate, folder, on_step=on_step))
+            elif digest:  # another process was faster
+                ledger.require_corpora({run.key: digest})
             remove_run(folder)
     except BrokenPipeError:
         raise

@@ -15,11 +15,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from moe_lib.config import RunConfig
@@ -53,7 +54,9 @@ class _SlurmJob:
 
     requeues: int = 0
 
-    def __call__(self, run: RunConfig, ledger: Path, work: Path) -> tuple[str | None, int]:
+    def __call__(
+        self, run: RunConfig, ledger: Path, work: Path, digest: str | None = None
+    ) -> tuple[str | None, int]:
         """Finish the run; returns the problem, if there is one, and how often the job was requeued."""
         from moe_lib.training import Stopped
 
@@ -78,17 +81,17 @@ class _SlurmJob:
         if callable(requeue):
             signal.signal(SIGNAL, on_signal)
         try:
-            return finish(run, Ledger(ledger), work, on_step), self.requeues
+            return finish(run, Ledger(ledger), work, on_step, digest), self.requeues
         except Stopped:
             print(f"signal: saved after step {last}")
             requeue(SIGNAL, None)
             raise
 
-    def checkpoint(self, run: RunConfig, ledger: Path, work: Path) -> Any:
+    def checkpoint(self, run: RunConfig, ledger: Path, work: Path, digest: str | None = None) -> Any:
         """The same job again; training resumes from its own checkpoints."""
         from submitit.helpers import DelayedSubmission
 
-        return DelayedSubmission(_SlurmJob(self.requeues + 1), run, ledger, work)
+        return DelayedSubmission(_SlurmJob(self.requeues + 1), run, ledger, work, digest)
 
 
 def run_on_slurm(
@@ -99,13 +102,15 @@ def run_on_slurm(
     n_workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     resources: Resources | None = None,
+    digests: Mapping[str, str] = MappingProxyType({}),
     cluster: str = "slurm",
 ) -> list[RunConfig]:
     """Train the runs that the ledger does not have yet, at most `n_workers` jobs at a time, and wait for them.
 
     Returns the runs whose job was cancelled or failed; their event says which. Raises `InputError` without submitit or
-    Slurm, if Slurm refuses the jobs, or if a job finds its configuration invalid. Then, and on an interrupt, the other
-    jobs are cancelled. `cluster` is submitit's: `local` runs the jobs as processes on this machine.
+    Slurm, if Slurm refuses the jobs, or if a job finds its configuration invalid, or a corpus that has not the digest
+    that `digests` has for the run's key. Then, and on an interrupt, the other jobs are cancelled. `cluster` is
+    submitit's: `local` runs the jobs as processes on this machine.
     """
     done = ledger.keys()
     waiting = [run for run in runs if run.key not in done]
@@ -113,7 +118,9 @@ def run_on_slurm(
         return []
     executor = _executor(work.resolve(), cluster, n_workers or len(waiting), resources or Resources())
     places = [ledger.path.resolve()] * len(waiting), [work.resolve()] * len(waiting)
-    jobs = dict(zip((run.key for run in waiting), _submitted(executor, waiting, *places), strict=True))
+    expected = [digests.get(run.key) for run in waiting]
+    started = _submitted(executor, waiting, *places, expected)
+    jobs = dict(zip((run.key for run in waiting), started, strict=True))
     failed: list[RunConfig] = []
     looks = {run.key: 0 for run in waiting}  # without finding its job in the queue
     try:

@@ -9,7 +9,6 @@ there is no other state.
 import hashlib
 import json
 import math
-import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ def save(folder: Path, owner: str, state: State) -> None:
         known = {} if math.isnan(state.seconds) else {"seconds": state.seconds}
         about = {"step": state.step, **known, "key": owner, "sha256": sha256_of(path)}
         temporary.write_text(_signed(about), encoding="utf-8")
-    names = [name for name in os.listdir(folder) if re.fullmatch(CHECKPOINT, name)]
+    names = _names(folder)
     steps = {step_of(name) for name in names if name.endswith(".json")}
     kept = sorted(step for step in steps if step <= state.step)[-KEPT:]
     for name in sorted(names):  # the marker before its tensors
@@ -63,24 +62,30 @@ def load_newest(folder: Path, owner: str) -> State | None:
     one of another owner, which a new start would overwrite.
     """
     damaged = False
-    markers = [path.name for path in folder.glob("step-*.json") if re.fullmatch(CHECKPOINT, path.name)]
+    markers = [name for name in _names(folder) if name.endswith(".json")]
     for name in sorted(markers, key=step_of, reverse=True):
-        path = (folder / name).with_suffix(".safetensors")
+        file = marker = folder / name
         try:
-            about = _checked(folder / name)
+            about = _checked(marker)
+            file = path = marker.with_suffix(".safetensors")
             if sha256_of(path) != about["sha256"]:
                 raise ValueError("its digest does not match")
             if about["key"] == owner:
                 return _state(path, about)
         except (OSError, ValueError) as error:
             damaged = True
-            reason = error.strerror if isinstance(error, OSError) else error
-            warnings.warn(f"{path}: damaged checkpoint skipped ({reason})", Notice, stacklevel=2)
+            reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{file}: ")
+            warnings.warn(f"{file}: damaged checkpoint skipped ({reason})", Notice, stacklevel=2)
         else:
             raise InputError(_of_another(folder, about["key"], owner))
     if damaged:
         warnings.warn(f"{folder}: no checkpoint is whole; training starts anew", Notice, stacklevel=2)
     return None
+
+
+def _names(folder: Path) -> list[str]:
+    """The files of checkpoints in a folder; a folder of such a name is somebody else's."""
+    return [path.name for path in folder.glob("step-*") if re.fullmatch(CHECKPOINT, path.name) and not path.is_dir()]
 
 
 def _state(path: Path, about: dict[str, Any]) -> State:
