@@ -27,14 +27,15 @@ def whole_file(path: Path, new: bool = False) -> Iterator[Path]:
     A file that it replaces keeps its permissions. With `new` nothing is replaced: `InputError` if `path` exists, even
     if another process made it meanwhile.
 
-    It is in a folder of its own beside `path`, with whatever else the writer puts beside its file; a kill leaves that
-    folder, see `remove_temporaries`. An `OSError` of writing it names `path`.
+    It is in a folder of its own beside `path`, with whatever else the writer puts beside its file; if a kill leaves
+    that folder, the next writer of `path` removes it. An `OSError` of writing it names `path`.
     """
-    # Processes in two containers may have one number, and threads of a process always have.
-    scratch = path.with_name(f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09}.tmp")
+    try:
+        scratch, held = _new_scratch(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     temporary = scratch / path.name
     try:
-        scratch.mkdir(parents=True, exist_ok=True)
         yield temporary
         usual = scratch / ".permissions"  # some writers make a file that only its owner may read
         usual.touch()
@@ -49,11 +50,45 @@ def whole_file(path: Path, new: bool = False) -> Iterator[Path]:
     except OSError as error:
         if new and isinstance(error, FileExistsError):
             raise InputError(f"{path}: exists already; choose another name or remove it") from None
-        if error.filename in (None, str(temporary), str(scratch)):
+        if error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        os.close(held)
+
+
+def _new_scratch(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path`, and a descriptor that locks it; the folders of killed writers of `path` are removed.
+
+    Their locks ended with them. If the file system has no locks, nothing is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        for name in os.listdir(path.parent):
+            if is_temporary_of(name, re.escape(path.name)):
+                _remove_unless_locked(path.with_name(name))
+    while True:
+        # Processes in two containers may have one number, and threads of a process always have.
+        scratch = path.with_name(f".{path.name}.{os.getpid()}{secrets.randbelow(10**9):09}.tmp")
+        scratch.mkdir()
+        with suppress(FileNotFoundError):  # another writer took it for a leftover before it was locked
+            descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_at(descriptor, scratch):
+                return scratch, descriptor
+            os.close(descriptor)
+
+
+def _remove_unless_locked(folder: Path) -> None:
+    with suppress(OSError):  # a link or a file, or its writer lives
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
 
 
 def is_temporary_of(name: str, pattern: str) -> bool:

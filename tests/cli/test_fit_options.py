@@ -185,6 +185,11 @@ def test_a_damaged_fit_is_a_sentence(content: str, folder: Path) -> None:
         load_fit(folder / "damaged.json")
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_constant_beside_which_no_term_counts_is_no_warning_of_numpy(fit: Fitted) -> None:
+    assert fit("--fix", "e=1e30")["coefficients"]["e"] == pytest.approx(1e30)
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("arguments", [("--fix", "alpha=-1000"), ("--bounds", "beta=-2e9:-1e9")])
 def test_absurd_exponents_are_a_sentence(arguments: tuple[str, str], fit: Fitted) -> None:

@@ -58,16 +58,18 @@ class Dead:
 
 
 def test_a_requeued_job_does_the_same_again(small_run: RunConfig, tmp_path: Path) -> None:
-    again = slurm._SlurmJob().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+    again = slurm._SlurmJob().checkpoint(small_run, tmp_path / "runs.jsonl", tmp_path / "work", "digest")
     assert isinstance(again.function, slurm._SlurmJob)
     assert again.function.requeues == 1
-    assert again.args == (small_run, tmp_path / "runs.jsonl", tmp_path / "work")
+    assert again.args == (small_run, tmp_path / "runs.jsonl", tmp_path / "work", "digest")
 
 
 def test_a_signal_saves_the_step_it_meets_and_requeues(
     small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def finish(run: RunConfig, ledger: Ledger, work: Path, on_step: Callable[[Progress], None]) -> None:
+    def finish(
+        run: RunConfig, ledger: Ledger, work: Path, on_step: Callable[[Progress], None], digest: str | None
+    ) -> None:
         def step(progress: Progress) -> None:
             if progress.step == 7:
                 signal.raise_signal(slurm.SIGNAL)

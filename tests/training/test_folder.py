@@ -170,11 +170,20 @@ def test_a_ledger_may_not_take_a_name_that_a_runs_folder_needs(name: str, tmp_pa
     require_outside(tmp_path / "run", tmp_path / "run" / "runs.jsonl", "ledger")
 
 
-def test_a_pipe_as_lock_is_refused(small_run: RunConfig, tmp_path: Path) -> None:
-    with own_folder(tmp_path, small_run):
-        (tmp_path / "lock").unlink()
-    os.mkfifo(tmp_path / "lock")
-    with pytest.raises(InputError, match="lock: has to be a regular file"), own_folder(tmp_path, small_run):
+@pytest.mark.parametrize("kind", ["pipe", "link", "file"])
+def test_a_lock_that_is_not_a_runs_own_is_refused(kind: str, small_run: RunConfig, tmp_path: Path) -> None:
+    """If it were a link to the ledger, the run would wait for itself when it writes its row."""
+    run, lock = tmp_path / "run", tmp_path / "run" / "lock"
+    with own_folder(run, small_run):
+        lock.unlink()
+    (tmp_path / "runs.jsonl").write_text("")
+    if kind == "pipe":
+        os.mkfifo(lock)
+    elif kind == "link":
+        lock.symlink_to(tmp_path / "runs.jsonl")
+    else:
+        lock.write_text("mine")
+    with pytest.raises(InputError, match="lock: has to be an empty file"), own_folder(run, small_run):
         pass
 
 

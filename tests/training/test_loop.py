@@ -109,6 +109,21 @@ def test_every_flipped_bit_of_a_checkpoints_record_is_noticed(
         assert found.step == whole.step - 1
 
 
+def test_tokens_that_are_changed_during_a_run_end_it(
+    small_run: RunConfig, small_corpus: TokenCorpus, tmp_path: Path
+) -> None:
+    root = shutil.copytree(small_corpus.root, tmp_path / "corpus")
+    corpus = replace(small_corpus, root=root)
+
+    def change(progress: Progress) -> None:
+        with open(root / "train.bin", "r+b") as tokens:
+            tokens.write(bytes(2))
+
+    with pytest.raises(InputError, match=r"train\.bin: was changed while it was read"):
+        execute(small_run, corpus, evaluate, tmp_path / "run", on_step=change)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
 def test_a_folder_with_the_name_of_a_checkpoints_record_stays(
     begun: Path, small_run: RunConfig, small_corpus: TokenCorpus
 ) -> None:

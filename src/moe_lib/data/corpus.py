@@ -127,6 +127,15 @@ class TokenCorpus:
         _ = self.train, self.heldout, self.heldout_documents, self.tokenizer
         return self
 
+    def require_unchanged(self) -> None:
+        """`InputError` if the tokens are no longer those of the manifest: somebody wrote into the open files."""
+        for name, tokens in (("train.bin", self.train), ("heldout.bin", self.heldout)):
+            if hashlib.sha256(tokens.data).hexdigest() != self.manifest.files[name].sha256:
+                raise InputError(
+                    f"{self.root / name}: was changed while it was read, so the result is not that of corpus = "
+                    f"'{self.name}'; prepare the corpus again, and train in a new folder"
+                )
+
     @property
     def end_of_text(self) -> int:
         """Id of the token that ends every document."""

@@ -130,7 +130,8 @@ def standard_errors(fitted: Fit) -> dict[str, float]:
     rows = (fitted.problem.jacobian(fitted.x) * np.sqrt(fitted.problem.weights)[:, None])[:, free]
     scale = np.maximum(np.linalg.norm(rows, axis=0), 1e-300)
     _, values, directions = np.linalg.svd(rows / scale, full_matrices=False)
-    variance = ((directions / np.maximum(values, 1e-12)[:, None]) ** 2).sum(axis=0) / scale**2
+    with np.errstate(over="ignore", divide="ignore"):  # infinite
+        variance = ((directions / np.maximum(values, 1e-12)[:, None]) ** 2).sum(axis=0) / scale**2
     square, slope = influence(fitted)
     spread = max(float(np.sqrt(square * fitted.n / fitted.freedom) / slope), PRECISION)
     errors = np.zeros(len(fitted.x))

@@ -177,12 +177,13 @@ def finish(
 
     from moe_lib.data import open_corpus
     from moe_lib.evaluation import evaluate
-    from moe_lib.training import execute, own_folder, remove_run
+    from moe_lib.training import execute, own_folder, remove_run, require_outside
 
     show_notices_plainly()
     torch.set_num_threads(1)
     folder = work / run.key
     try:
+        require_outside(folder, ledger.path, "ledger")
         with own_folder(folder, run, of_sweep=True):
             if run.key not in ledger:
                 corpus = open_corpus(run.corpus, run.model.vocab_size)

@@ -54,9 +54,7 @@ class _SlurmJob:
 
     requeues: int = 0
 
-    def __call__(
-        self, run: RunConfig, ledger: Path, work: Path, digest: str | None = None
-    ) -> tuple[str | None, int]:
+    def __call__(self, run: RunConfig, ledger: Path, work: Path, digest: str | None = None) -> tuple[str | None, int]:
         """Finish the run; returns the problem, if there is one, and how often the job was requeued."""
         from moe_lib.training import Stopped
 

@@ -84,19 +84,25 @@ def _require_own(folder: Path, run: RunConfig) -> bool:
         names = set(os.listdir(folder))
     except FileNotFoundError:
         return False
+    taken = {name for name in names & {*EMPTY} if not _is_empty(folder / name)}
     if "run.json" in names:
         with suppress(FileNotFoundError):  # its last holder is removing it
             _require_same(folder / "run.json", run)
+            if taken:
+                raise InputError(f"{folder / min(taken)}: has to be an empty file of the run's own; remove it")
             return True
-    others = {name for name in names - {*EMPTY, "run.json"} if not is_temporary_of(name, r"run\.json")}
-    for name in names & {*EMPTY}:
-        with suppress(FileNotFoundError):
-            about = (folder / name).lstat()
-            if not stat.S_ISREG(about.st_mode) or about.st_size:
-                others.add(name)
+    others = {name for name in names - {*EMPTY, "run.json"} if not is_temporary_of(name, r"run\.json")} | taken
     if others and "run.json" not in names:
         raise InputError(f"{folder}: is not empty and not the folder of a run (it has {min(others)}); choose another")
     return False
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file is regular and empty, or vanished meanwhile."""
+    with suppress(FileNotFoundError):
+        about = path.lstat()
+        return stat.S_ISREG(about.st_mode) and not about.st_size
+    return True
 
 
 def _require_same(path: Path, run: RunConfig) -> None:

@@ -38,7 +38,10 @@ def execute(
     seconds_between_checkpoints: float = 60.0,
     on_step: Callable[[Progress], None] = lambda progress: None,
 ) -> Row:
-    """Train and evaluate a run; returns its ledger row. `load_run` reads what this writes to `folder`."""
+    """Train and evaluate a run; returns its ledger row. `load_run` reads what this writes to `folder`.
+
+    Raises `InputError` as `train` does, and if the corpus's files were changed meanwhile.
+    """
     trained = train(
         run,
         corpus,
@@ -47,6 +50,7 @@ def execute(
         seconds_between_checkpoints=seconds_between_checkpoints,
         on_step=on_step,
     )
+    corpus.require_unchanged()
     if folder:
         save_run(folder, run, trained.model, corpus)
     world = trained.injected.world if trained.injected else None
