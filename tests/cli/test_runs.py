@@ -28,6 +28,7 @@ def test_training_leaves_weights_tokenizer_and_one_row(
     for _ in range(2):
         done = moe("train", run_file, "--out", out, "--ledger", ledger)
         assert done.returncode == 0, done.stderr
+        assert " 0 %" not in done.stdout
     rows = Ledger(ledger).rows()
     assert [row["key"] for row in rows] == [small_run.key]
     assert rows[0]["corpus_digest"] == small_corpus.digest

@@ -47,6 +47,8 @@ def one_run(console: Console, run: RunConfig) -> Iterator["Callable[[Step], None
             bars.update(task, completed=progress.step / progress.n_steps, news=news)
 
         yield step
+        if not bars.tasks[0].completed:  # every step was done before
+            bars.update(task, completed=1.0)
 
 
 @contextmanager
