@@ -125,10 +125,9 @@ class Where:
         return "\n".join(f"{name}  {', '.join(one.address for one in places)}" for name, _, places in self.rows)
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th class="left">{name}</th>' for name in ("", "the paper", "here"))
         return (
-            '<div class="shown board"><table class="table"><thead><tr>'
-            f"{head}</tr></thead><tbody>{''.join(map(_row, self.rows))}</tbody></table></div>"
+            '<div class="shown board"><table class="table"><thead><tr><th></th><th>what it is, and where</th>'
+            f"</tr></thead><tbody>{''.join(map(_row, self.rows))}</tbody></table></div>"
         )
 
 
@@ -139,5 +138,5 @@ def _row(row: tuple[str, str, tuple[Place, ...]]) -> str:
     links = "<br>".join(f'<a href="{one.address}">{html.escape(one.words)}</a>' for one in places)
     return (
         f'<tr><td id="{slug(name.replace(" ", "-"))}">{first}</td>'
-        f"<td>{re.sub(r'N_a', '<i>N</i><sub>a</sub>', html.escape(says))}</td><td>{links}</td></tr>"
+        f"<td>{re.sub(r'N_a', '<i>N</i><sub>a</sub>', html.escape(says))}<br>{links}</td></tr>"
     )
