@@ -2,7 +2,7 @@
 # make verify  chapters against their recorded outputs  make record  refresh those records
 # make bench   ratios of speed                          make browser open the built site in Chromium
 # make soak    kills, fuzz, sanitizers                  make gpu     tests that need a CUDA device
-# make scale-test  OLMo-core on two processes, and     make slurm-test  a Slurm of this machine alone (as root, on Debian)
+# make scale-test  OLMo-core, make gpu-rehearsal, and   make slurm-test  a Slurm of this machine alone (as root, on Debian)
 # make portable  laws, chapters, models and kernels as on other machines (MACHINES="blas-zen torch-avx2" or "--list")
 # make pins    versions of .venv's packages, hashes    make picture the README's figure
 # Each target sets up .venv first if necessary. PYTHON chooses the interpreter (3.11 or newer).
@@ -23,7 +23,7 @@ export MPLCONFIGDIR := $(HOUSE)/matplotlib
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help setup book test verify record portable bench browser soak gpu scale-test slurm-test pins picture clean
+.PHONY: help setup book test verify record portable bench browser soak gpu scale-test slurm-test gpu-rehearsal pins picture clean
 
 help:
 	@sed -n '1,8s/^# //p' Makefile
@@ -90,7 +90,11 @@ $(OLMO)/installed: requirements/olmo-core.txt .venv/installed
 
 scale-test: setup $(OLMO)/installed
 	$(STEP) "train with OLMo-core" env PYTHONPATH=$(CURDIR)/$(OLMO) $(BIN)/pytest -m olmo_core tests/scale
+	@$(MAKE) --no-print-directory gpu-rehearsal
 	@$(MAKE) --no-print-directory slurm-test
+
+gpu-rehearsal: setup
+	$(STEP) "rehearse the GPU's command on the CPU" $(BIN)/python tools/gpu_rehearsal.py
 
 slurm-test: setup
 	$(STEP) "a sweep on Slurm" tools/slurm_cluster $(BIN)/pytest -m slurm tests/scale
