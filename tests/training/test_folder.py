@@ -1,6 +1,7 @@
 """A run's folder has one holder at a time, also while the holders before it remove it."""
 
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -276,6 +277,13 @@ def test_a_configuration_that_was_edited_after_training_is_refused(
 def test_damaged_digests_are_a_sentence(text: str, trained: Path) -> None:
     (trained / "digests.json").write_text(text)
     with pytest.raises(InputError, match=r"has a damaged run .*digests\.json"):
+        load_run(trained)
+
+
+def test_a_digest_that_is_not_a_text_is_a_sentence(trained: Path) -> None:
+    digests = json.loads((trained / "digests.json").read_text())
+    (trained / "digests.json").write_text(json.dumps(digests | {"corpus": 3}))
+    with pytest.raises(InputError, match=r"digests\.json is not what training writes"):
         load_run(trained)
 
 

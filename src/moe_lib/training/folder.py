@@ -203,7 +203,8 @@ def _digests(folder: Path) -> dict[str, Any]:
         digests = read_json(folder / DIGESTS)
     except FileNotFoundError:
         return {}
-    if not isinstance(digests, dict) or digests.keys() != {"corpus", "files"} or not isinstance(digests["files"], dict):
+    kinds = {name: type(value) for name, value in digests.items()} if isinstance(digests, dict) else {}
+    if kinds != {"corpus": str, "files": dict}:
         raise ValueError(f"{DIGESTS} is not what training writes")
     return digests
 
