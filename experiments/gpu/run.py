@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--sweep", type=Path, default=HERE / "grid.yaml")
     parser.add_argument("--workers", type=int, default=3, help="runs that share the GPU")
     parser.add_argument("--rehearse", metavar="CORPUS", help="the tiny grid on this corpus, on the CPU")
+    parser.add_argument("--stages", nargs="+", help="only these stages; the others are reported as not asked for")
     arguments = parser.parse_args()
     sys.path.insert(0, str(HERE))
     import torch
@@ -93,13 +94,18 @@ def stages(report, device, arguments) -> None:  # type: ignore[no-untyped-def]
         n_left = result["n_runs"] - result["n_before"] - result["n_done"]
         return not n_left, result | ({"why": f"{n_left} of {result['n_runs']} runs have not ended"} if n_left else {})
 
-    none = 0.0 if small else None  # a rehearsal forecasts nothing
-    report.run("exactness", lambda: checks.exactness(device), none)
-    report.run("parity", lambda: checks.parity(example, corpus, device), none)
-    report.run("resumption", lambda: checks.resumption(example, corpus, device), none)
-    report.run("speed", lambda: speed(device, small), none)
-    report.run("tuning", tuning, none)
-    report.run("grid", the_grid, none)
+    def run(name, stage):  # type: ignore[no-untyped-def]
+        if arguments.stages and name not in arguments.stages:
+            report.content["stages"][name]["why"] = "it was not asked for"
+            return report.write()
+        report.run(name, stage, 0.0 if small else None)  # a rehearsal forecasts nothing
+
+    run("exactness", lambda: checks.exactness(device))
+    run("parity", lambda: checks.parity(example, corpus, device))
+    run("resumption", lambda: checks.resumption(example, corpus, device))
+    run("speed", lambda: speed(device, small))
+    run("tuning", tuning)
+    run("grid", the_grid)
 
 
 def _unpack(data: Path) -> None:
