@@ -200,7 +200,7 @@ def load_run(folder: Path) -> tuple[RunConfig, Transformer]:
 def _digests(folder: Path) -> dict[str, Any]:
     """What `digests.json` records, {} for a run of an earlier version; `ValueError` if it is damaged."""
     try:
-        digests = read_json(folder / DIGESTS)
+        digests: dict[str, Any] = read_json(folder / DIGESTS)
     except FileNotFoundError:
         return {}
     kinds = {name: type(value) for name, value in digests.items()} if isinstance(digests, dict) else {}
