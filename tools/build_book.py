@@ -1,4 +1,4 @@
-"""Build the book: copy MathJax into the site, drop stale results, execute, render.
+"""Build the book: copy MathJax into the site, drop stale results, execute, render, add the downloads.
 
 A page's cached results are keyed on its own cells alone, so a change in the library or in the ledger would leave old
 numbers on the page. The cache is therefore dropped whenever a file that a chapter computes from has changed.
@@ -12,9 +12,11 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
+import downloads
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
-SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "book/where.yml", "constraints.txt")
+SOURCES = ("src/moe_lib", "experiments", "book/claims.yml", "book/where.yml", "constraints.txt", "requirements")
 
 
 def fingerprint(root: Path = ROOT) -> str:
@@ -61,25 +63,25 @@ def lay_planner_data(target: Path = BUILD / "vendor" / "planner-data.js") -> Non
         write_script(target)
 
 
+def render() -> int:
+    """Run Jupyter Book with every warning an error; returns its exit code."""
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    options = ["-W", "-n", "--keep-going", "--quiet"]
+    return subprocess.run([program, "build", str(ROOT), *options], cwd=ROOT).returncode
+
+
 def main() -> int:
-    """Build with every warning an error; the exit code is Jupyter Book's."""
+    """Build the site with its downloads; the exit code is Jupyter Book's."""
     if drop_stale_results():
         print("library, ledger or pins have changed (or first build): executing every chapter", flush=True)
     lay_mathjax()
     lay_planner_data()
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        str(ROOT),
-        "-W",
-        "-n",
-        "--keep-going",
-        "--quiet",
-    ]
-    code = subprocess.run(command, cwd=ROOT).returncode
-    if code == 0:
-        print(f"the site: {BUILD / 'html' / 'index.html'}")
-    return code
+    if code := render():
+        return code
+    site = BUILD / "html"
+    downloads.write_ledger(site / "downloads")
+    print(f"the site: {site / 'index.html'}")
+    return 0
 
 
 if __name__ == "__main__":
