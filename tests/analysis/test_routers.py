@@ -17,3 +17,7 @@ def test_even_and_uneven_routers_are_averaged_and_a_run_without_one_is_left_out(
     [row] = router_table([even, one_sided, {"sparsity": 0.75}]).to_dict("records")
     assert (row["n"], row["experts"]) == (2, 4)
     assert (row["dead"], row["busiest"], row["entropy"]) == pytest.approx((3 / 8, 2.5, 0.5))
+
+
+def test_runs_without_a_router_give_an_empty_table() -> None:
+    assert router_table([{"sparsity": 0.0, "router": None}]).empty

@@ -12,7 +12,7 @@ from moe_lib.claims import Evidence
 from moe_lib.config import RunConfig
 from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.ledger import Row
-from moe_lib.repository import GRID
+from moe_lib.repository import OLD_GRID
 from moe_lib.sweeps import SweepConfig
 
 Losses = Callable[[list[Row]], list[float]]
@@ -91,11 +91,14 @@ TRUTH = Law(
 def planned() -> Evidence:
     """The runs that the grid asks for at two budgets, by two recipes, with losses of a law and the noise of seeds."""
     rng, rows = np.random.default_rng(2), {}
-    sweep = SweepConfig.from_yaml(GRID)
+    sweep = SweepConfig.from_yaml(OLD_GRID)
     names = list(dict.fromkeys(block.name for block in sweep.blocks))
     for name in names:
         rows[name] = [
-            _row(run.with_(model=run.model.with_(embedding_multiplier=multiplier)), float(rng.standard_normal()))
+            _row(
+                run.with_(model=run.model.with_(embedding_multiplier=multiplier, qk_bias=multiplier != 1)),
+                float(rng.standard_normal()),
+            )
             for multiplier in (1.0, 5.0)
             for run in sweep.runs(name)
             if run.training.flops in (1e13, 2e13)
