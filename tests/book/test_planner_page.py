@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import chapters
 from moe_lib.analysis.our_law import law_named
@@ -25,7 +25,6 @@ SCRIPTS = sorted(ASSETS.glob("*.js"))
 LAWS = ("abnar2025", "ludziejewski2025", "frantar2024", "besiroglu2024", "hoffmann2022", "ours")
 INPUTS = 200
 CLOSE = 1e-4  # relative difference of two searches in one flat valley; a fifth of the last digit shown
-FLAGS = ["--no-sandbox", "--disable-gpu"]
 STUB = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>planner</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src file:; style-src file:">
 <script defer src="interactive.js"></script><div id="planner"></div></html>"""
@@ -59,17 +58,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_script(place / "planner-data.js", resamples=0)
     (place / "index.html").write_text(STUB, encoding="utf-8")
     return place
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield running
-        running.close()
 
 
 @pytest.fixture
