@@ -45,7 +45,16 @@ LAB = {  # played in this order
     "lab bet": "lab bet lab.json --params 1e8 --sparsity 0.9 --loss 3",
     "lab solution": "lab solution --student ada",
 }
-SAY_MORE = {"claims", "doctor", "data tasks", "lab cells", "lab real", "predict"}  # each has a test of its own
+SAY_MORE = {
+    "claims",
+    "doctor",
+    "data tasks",
+    "figure",
+    "ledger merge",
+    "lab cells",
+    "lab real",
+    "predict",
+}  # each has a test of its own
 
 Moe = Callable[[str], "subprocess.CompletedProcess[str]"]
 

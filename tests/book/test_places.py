@@ -1,6 +1,7 @@
 """Every figure, table and claim of the paper has a place in the book, and every place exists."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,6 @@ from moe_lib.claims.statement import read_claims
 from moe_lib.errors import InputError
 from moe_lib.places import Where, anchors, parts, place, slug
 
-SITE = chapters.ROOT / "_build" / "html" / "book"
 WANTED = [*(f"Figure {number}" for number in range(1, 13)), *(f"Table {number}" for number in range(1, 4))]
 TARGETS = sorted({target for part in parts() for target in part.here} | {claim.shown for claim in read_claims()})
 
@@ -28,13 +28,11 @@ def test_a_place_is_a_page_of_the_book_with_that_anchor(target: str) -> None:
     assert found.section
 
 
+@pytest.mark.browser  # with the tests of the built site
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_built_page_has_the_anchor(target: str) -> None:
+def test_the_built_page_has_the_anchor(site: Path, target: str) -> None:
     found = place(target)
-    page = SITE / f"{found.page}.html"
-    if not page.exists():
-        pytest.skip("the site is not built; run make book first")
-    assert f'id="{found.anchor}"' in page.read_text(encoding="utf-8")
+    assert f'id="{found.anchor}"' in (site / "book" / f"{found.page}.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("target", "why"), [("nowhere#x", "not a page"), ("budget#fig-nothing", "does not have")])
