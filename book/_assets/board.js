@@ -1,7 +1,7 @@
 /* The claims board: filters by section and kind, a search, and permanent links; a plain table without this script. */
 "use strict";
 
-for (const board of document.querySelectorAll(".shown.board")) {
+for (const {parentElement: board} of document.querySelectorAll(".shown.board fieldset")) {
   const rows = [...board.querySelectorAll("tbody tr")], radios = [...board.querySelectorAll("[name=verdict]")];
   const el = (name, attributes, ...inside) => {
     const node = Object.assign(document.createElement(name), attributes);

@@ -5,7 +5,7 @@
   const here = document.currentScript.src;
   const parts = {
     "#planner": ["planner.css", "planner-data.js", "planner-law.js", "planner-chart.js", "planner.js"],
-    ".shown.board": ["board.js"],
+    ".shown.board fieldset": ["board.js"],
   };
   const add = (name) => {
     const style = name.endsWith(".css");
