@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from moe_lib.accounting import count_parameters, tokens_for_budget
 from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus, prepare
+from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.ledger import Row
 
 torch.set_num_threads(1)  # small models; tests run side by side
@@ -75,5 +77,24 @@ def make_row() -> Callable[..., Row]:
         counts = {"n_params": 1000, "n_params_active": 500, "n_tokens": 10_000, "sparsity": 0.5, "flops": 1e9}
         losses = {"status": "done", "loss": 3.5, "loss_standard_error": 0.01}
         return {"key": run.key, "config": run.model_dump(), **counts, **losses, **fields}
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def lawful_row() -> Callable[[RunConfig, float], Row]:
+    """`lawful_row(run, noise)`: a finished run's row, whose loss is a law's of Eq. 6's form plus noise in nats."""
+    exponents = {"alpha": 0.35, "beta": 0.35, "lambda": -0.1, "delta": 0.1, "gamma": 0.2}
+    law = Law(SPARSITY, {"a": 50, "b": 200, "c": 0.3, "d": 5, "e": 1, **exponents})
+
+    def made(run: RunConfig, noise: float) -> Row:
+        counts, tokens = count_parameters(run.model), tokens_for_budget(run.model, run.training.flops)
+        loss = float(law.loss(counts.total, tokens, max(run.model.sparsity, 0.0))) + noise
+        return {
+            "key": run.key, "config": run.model_dump(), "status": "done", "sparsity": run.model.sparsity,
+            "n_params": counts.total, "n_params_active": counts.active, "n_tokens": tokens,
+            "flops": run.training.flops, "loss": loss, "loss_standard_error": 0.01, "corpus_digest": "made up",
+            "epochs": 0.5,
+        }  # fmt: skip
 
     return made

@@ -7,10 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moe_lib.accounting import count_parameters, tokens_for_budget
 from moe_lib.claims import Evidence
-from moe_lib.config import RunConfig
-from moe_lib.laws.parametric import SPARSITY, Law
 from moe_lib.ledger import Row
 from moe_lib.repository import OLD_GRID
 from moe_lib.sweeps import SweepConfig
@@ -70,48 +67,20 @@ def mirrored(evidence: Evidence) -> Evidence:
     return with_losses(evidence, turned)
 
 
-TRUTH = Law(
-    SPARSITY,
-    {
-        "a": 50,
-        "b": 200,
-        "c": 0.3,
-        "d": 5,
-        "e": 1,
-        "alpha": 0.35,
-        "beta": 0.35,
-        "lambda": -0.1,
-        "delta": 0.1,
-        "gamma": 0.2,
-    },
-)
-
-
 @pytest.fixture(scope="session")
-def planned() -> Evidence:
+def planned(lawful_row: Callable[..., Row]) -> Evidence:
     """The runs that the grid asks for at two budgets, by two recipes, with losses of a law and the noise of seeds."""
     rng, rows = np.random.default_rng(2), {}
     sweep = SweepConfig.from_yaml(OLD_GRID)
     names = list(dict.fromkeys(block.name for block in sweep.blocks))
     for name in names:
         rows[name] = [
-            _row(
+            lawful_row(
                 run.with_(model=run.model.with_(embedding_multiplier=multiplier, qk_bias=multiplier != 1)),
-                float(rng.standard_normal()),
+                0.004 * float(rng.standard_normal()),
             )
             for multiplier in (1.0, 5.0)
             for run in sweep.runs(name)
             if run.training.flops in (1e13, 2e13)
         ]
     return Evidence(rows=rows, asked={name: len(own) for name, own in rows.items()})
-
-
-def _row(run: RunConfig, noise: float) -> Row:
-    counts = count_parameters(run.model)
-    tokens = tokens_for_budget(run.model, run.training.flops)
-    loss = float(TRUTH.loss(counts.total, tokens, max(run.model.sparsity, 0.0)))
-    return {
-        "key": run.key, "config": run.model_dump(), "status": "done", "sparsity": run.model.sparsity,
-        "n_params": counts.total, "n_params_active": counts.active, "n_tokens": tokens, "flops": run.training.flops,
-        "loss": loss + 0.004 * noise, "loss_standard_error": 0.01, "corpus_digest": "made up", "epochs": 0.5,
-    }  # fmt: skip

@@ -36,6 +36,9 @@ def test_training_leaves_weights_tokenizer_and_one_row(
     weights = load_file(out / "model.safetensors")
     assert sum(weight.size for weight in weights.values()) == rows[0]["n_params"]
     assert (out / "tokenizer.json").exists()
+    exported = moe("export", out, tmp_path / "hf", "--ledger", ledger)
+    assert exported.returncode == 0, exported.stderr
+    assert f"Held-out loss {rows[0]['loss']:.4f} ±" in (tmp_path / "hf" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

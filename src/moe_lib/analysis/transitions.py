@@ -72,8 +72,8 @@ def by_variant(table: pd.DataFrame) -> pd.DataFrame:
     """A `transition_table`, one row for each recipe or unnamed variant and each sparsity, over its runs.
 
     Columns attention, multiplier, biases, recipe, S, `n` runs, `copies` (how many of them copy by the end), loss (mean)
-    and `spread` (largest minus smallest loss), and the medians bigram_share and copy_share (NaN if fewer than half of
-    the runs copy).
+    and `spread` (largest minus smallest loss), and the medians bigram_share and copy_share (NaN unless more than half
+    of the runs copy).
     """
     grouped = table.fillna({"copy_share": np.inf}).groupby(["multiplier", "attention", "biases", "S"], sort=True)
     found = grouped.agg(

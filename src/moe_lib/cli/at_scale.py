@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 def print_gpu_plan(runs: "list[RunConfig]", n_devices: int, utilisation: float, console: Console) -> None:
     """Print what each run takes, the sums, and which runs ask for more tokens than their corpus has."""
+    from moe_lib.planner.at_scale import WHOLE, gpu_plan
     from moe_lib.planner.hardware import Hardware
-    from moe_lib.sweeps.at_scale import WHOLE, gpu_plan
 
-    table = gpu_plan(runs, n_devices, Hardware(utilisation=utilisation))
+    hardware = Hardware(utilisation=utilisation)
+    table = gpu_plan(runs, n_devices, hardware)
     printed = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("S", "shape", "C", "N", "N_a", "D", "GB", "GPU-h", "epochs"):
         printed.add_column(name, justify="right", no_wrap=True)
@@ -37,8 +38,8 @@ def print_gpu_plan(runs: "list[RunConfig]", n_devices: int, utilisation: float, 
         soft_wrap=True,
     )
     console.print(
-        f"estimates: GPU-hours at {utilisation:.0%} of the 989 TFLOP/s of an H100; GB of weights, gradients and Adam's "
-        f"state per device, over {n_devices}, without activations",
+        f"estimates: GPU-hours at {utilisation:.0%} of the {hardware.peak_flops / 1e12:.0f} TFLOP/s of an H100; GB of "
+        f"weights, gradients and Adam's state per device, over {n_devices}, without activations",
         soft_wrap=True,
     )
     too_many = table[table["epochs"] > 1]

@@ -180,11 +180,12 @@ def export(
     """
     require_extra("train", "moe-lib export")
     from moe_lib.errors import InputError
+    from moe_lib.ledger import Ledger
     from moe_lib.training.export import export_run
 
     console = plain_console()
     if to == "hf":
-        export_run(run, out)
+        export_run(run, out, Ledger(ledger))
         console.print(f"written to {out}; load it with AutoModelForCausalLM.from_pretrained('{out}')", soft_wrap=True)
     elif to == "olmo-core":
         _to_olmo_core(run, out, console)

@@ -25,10 +25,9 @@ def parabolas(
     Columns S, C, n (runs), the size at the vertex, L there, `curvature` (nats per squared e-fold), percentile intervals
     over resampled runs of the vertex (`low`, `high`) and of its loss (`L_low`, `L_high`), `bracketed` (share of
     resamples with a vertex inside their grid) and `place` as in `Surface.best_size`: an outside vertex is an
-    extrapolation. If the `noise` is given (standard deviation of a loss about its parabola, nats; one number, or
-    one per row), a resample keeps all sizes and draws losses about the parabola, because resampling a few sizes works
-    badly. `InputError` for a group
-    with fewer than three sizes.
+    extrapolation. If the `noise` is given (standard deviation of a loss about its parabola, nats; one number, or one
+    per row), a resample keeps all sizes and draws losses about the parabola, because resampling a few sizes works
+    badly. `InputError` for a group with fewer than three sizes.
     """
     rng, rows = np.random.default_rng(seed), []
     keys = ["S", *(["C"] if "C" in table else [])]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from moe_lib.config import ModelConfig
+from moe_lib.config import ModelConfig, TrainingConfig
 from moe_lib.errors import InputError
 from moe_lib.model.reference import NORM_EPSILON
 from moe_lib.model.transformer import Transformer, build_model
@@ -38,14 +38,13 @@ def arguments(model: ModelConfig) -> dict[str, Any]:
 
     The builder ignores `embed_scale`: for an embedding multiplier, set it on the built model.
     """
-    for name, why in {
-        "qk_bias": "it has no biases of queries and keys alone",
-        "scaled_gates": "it does not scale its gates",
-        "layer_repeats": "it passes its layers once",
-    }.items():
-        value = getattr(model, name)
-        if value != ModelConfig.model_fields[name].default:
-            raise InputError(f"model.{name} = {value} cannot be exported to OLMo-core: {why}")
+    require_defaults(
+        model,
+        "model",
+        qk_bias="it has no biases of queries and keys alone",
+        scaled_gates="it does not scale its gates",
+        layer_repeats="it passes its layers once",
+    )
     return {
         "d_model": model.d_model,
         "vocab_size": model.vocab_size,
@@ -60,6 +59,14 @@ def arguments(model: ModelConfig) -> dict[str, Any]:
         "rope_theta": model.rope_base,
         "tie_word_embeddings": model.tied_embeddings,
     }
+
+
+def require_defaults(config: ModelConfig | TrainingConfig, part: str, **reasons: str) -> None:
+    """`InputError`, with its reason, for a named field of a part of a run that has not its default."""
+    for name, why in reasons.items():
+        value = getattr(config, name)
+        if value != type(config).model_fields[name].default:
+            raise InputError(f"{part}.{name} = {value} cannot be exported to OLMo-core: {why}")
 
 
 def to_olmo_core(model: Transformer) -> dict[str, Tensor]:

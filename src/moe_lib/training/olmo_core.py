@@ -7,13 +7,13 @@ from typing import Any
 
 from moe_lib.accounting import count_parameters
 from moe_lib.budget import plan
-from moe_lib.config import RunConfig, TrainingConfig
+from moe_lib.config import RunConfig
 from moe_lib.data import TokenCorpus
 from moe_lib.errors import InputError
 from moe_lib.files import whole_file
 from moe_lib.machine import memory_bytes
 from moe_lib.model import build_model
-from moe_lib.model.olmo_core import arguments, from_olmo_core, to_olmo_core
+from moe_lib.model.olmo_core import arguments, from_olmo_core, require_defaults, to_olmo_core
 from moe_lib.reading import read_json
 from moe_lib.training.folder import load_tensors, own_folder, save_run, save_tensors
 
@@ -25,13 +25,12 @@ SCRIPT = Path(__file__).with_name("olmo_core_script.py")  # copied, never import
 def settings_of(run: RunConfig, corpus: TokenCorpus) -> dict[str, Any]:
     """What `train.py` reads; `InputError` for a run that OLMo-core cannot train."""
     training, schedule = run.training, plan(run)
-    for name, why in {
-        "muon_rate": "the script trains everything with AdamW",
-        "fact_share": "injected facts are drawn by our own batches",
-    }.items():
-        value = getattr(training, name)
-        if value != TrainingConfig.model_fields[name].default:
-            raise InputError(f"training.{name} = {value} cannot be exported to OLMo-core: {why}")
+    require_defaults(
+        training,
+        "training",
+        muon_rate="the script trains everything with AdamW",
+        fact_share="injected facts are drawn by our own batches",
+    )
     schedule.require_epochs(schedule.epochs(len(corpus.train)))
     balanced = run.model.n_experts > 1
     return {

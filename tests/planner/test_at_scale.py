@@ -7,10 +7,10 @@ import pytest
 from moe_lib import paper
 from moe_lib.accounting import count_parameters
 from moe_lib.config import RunConfig
+from moe_lib.planner.at_scale import gpu_plan
 from moe_lib.planner.hardware import Hardware
 from moe_lib.repository import EXPERIMENTS
 from moe_lib.sweeps import read_sweep
-from moe_lib.sweeps.at_scale import gpu_plan
 
 FOLDER = EXPERIMENTS / "paper"
 
