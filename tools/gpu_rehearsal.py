@@ -62,7 +62,7 @@ def main() -> None:
     problem = fault(report, rows, code, merged)
     if problem:
         sys.exit(f"gpu_rehearsal: {problem}")
-    print("rehearsed" + ("" if offline else ", with the network there: this system does not allow to take it away"))
+    print("rehearsed" + ("" if offline else ", with the network on: this system does not allow it to be taken away"))
 
 
 PREPARE = "import sys; from moe_lib.data import prepare; prepare(sys.argv[1], 300)"

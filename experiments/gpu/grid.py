@@ -72,7 +72,8 @@ def train_all(
                 del active[key]
                 try:
                     problem, seconds = job.get()
-                    clock.seen.append((plan(run).flops, seconds))
+                    if not problem:
+                        clock.seen.append((plan(run).flops, seconds))
                 except Exception as error:
                     problem = f"{type(error).__name__}: {error}"
                 if problem:

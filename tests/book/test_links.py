@@ -20,8 +20,6 @@ def text_of(page: Path) -> str:
 def test_every_figure_has_its_files_and_the_command_that_draws_it(site: Path) -> None:
     for name, chapter in figures().items():
         page = site / "book" / f"{chapter.stem}.html"
-        if not page.exists():
-            continue
         assert f"moe-lib figure {name}" in text_of(page)
         for suffix in ("svg", "pdf", "csv"):
             assert f'href="../figures/{name}.{suffix}"' in text_of(page)

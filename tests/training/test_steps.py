@@ -45,10 +45,12 @@ def test_training_is_the_plain_loop_to_the_last_bit(small_run: RunConfig, small_
         output = model(*stream_of(run, small_corpus).batch(step))
         loss = output.nll_BT.mean()
         optimizer.zero_grad()
-        (loss + training.load_balance_weight * output.load_balance + 1e-3 * output.router_z).backward()
+        (
+            loss + training.load_balance_weight * output.load_balance + training.router_z_weight * output.router_z
+        ).backward()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, n_steps, training) * group["ratio"]
-        optimizer.clip_and_step(1.0)
+        optimizer.clip_and_step(training.gradient_clip)
         assert loss.item() == expected
     assert all(map(torch.equal, model.parameters(), trained.model.parameters()))
 
